@@ -1,0 +1,30 @@
+"""Compact image representations, from GPU texture blocks to language-model tokens.
+
+    x = smalti.load("a.png")                  # C H W float32, sRGB-encoded, straight alpha, [0, 1]
+    data = smalti.encode(x, "bc7")            # the bytes of a .smt file
+    x_hat = smalti.decode(data)
+    smalti.save(x_hat, "b.png")
+
+Importing smalti is cheap: each function below is loaded on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = ["decode", "encode", "info", "list_codecs", "load", "load_model", "save"]
+
+if TYPE_CHECKING:
+    from smalti.api import decode, encode, info, list_codecs, load, load_model, save
+
+
+def __getattr__(name: str) -> object:
+    """PEP 562: the public API without importing torch until it is used."""
+    if name in __all__:
+        return getattr(import_module("smalti.api"), name)
+    raise AttributeError(f"module 'smalti' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,320 @@
+"""The public functions: pictures to bytes and back, through any codec of the registry."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from smalti import container, registry, weights
+from smalti.codec import (
+    Codec,
+    Options,
+    Resizes,
+    Samples,
+    Size,
+    Window,
+    pack_config,
+    unpack_config,
+    with_settings,
+)
+from smalti.entropy import decode_planes, encode_planes
+from smalti.errors import FormatError, ImageError, OptionError
+from smalti.image import MAX_PIXELS, load, save
+
+if TYPE_CHECKING:
+    from smalti.models.base import Model
+
+__all__ = ["decode", "encode", "info", "list_codecs", "load", "load_model", "resolve", "save"]
+
+
+def encode(
+    image: Float[Tensor, "C H W"],
+    codec: str | Codec = "bc7",
+    *,
+    effort: str | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    on_step: Callable[[int, int], None] | None = None,
+    suffix: str = ".smt",
+) -> bytes:
+    """Compress one picture into the bytes of a file.
+
+    Args:
+        image: sRGB-encoded, straight alpha, [0, 1]; 1 (grey), 2 (grey + alpha), 3 (RGB) or
+            4 (RGBA) channels.
+        codec: a name from `list_codecs()`, with settings if wanted
+            ("rgba-ae:step=0.125"), or a codec object.
+        effort: how long to search: "ultrafast", "fast", "medium" (the default), "high" or "best",
+            and what the codec adds to these.
+        device: a torch device, "cpu" or "cuda".
+        seed: of whatever the encoder draws at random.
+        on_step: called with (steps done, steps in all) by encoders that take long.
+        suffix: ".smt", or another format that the codec writes (".dds" for "bc7").
+
+    Raises:
+        OptionError: an unknown codec, effort or setting.
+        ImageError: no picture in the above sense.
+    """
+    codec, settings = resolve(codec) if isinstance(codec, str) else (codec, {})
+    settings = {"device": device, "seed": seed, "on_step": on_step} | settings
+    if effort is not None:
+        settings["effort"] = effort
+    size = _checked_size(image)
+    sections = _encode_any(codec, image.float(), _options(codec, settings))
+    if suffix == ".smt":
+        file = codec.weights_file()
+        return container.write(
+            container.Container(
+                codec=registry.wire_number(codec.name),
+                channels=size.channels,
+                height=size.height,
+                width=size.width,
+                config=pack_config(codec),
+                sections=tuple(sections),
+                weights=weights.sha256(file)[: weights.HASH_BYTES] if file else b"",
+            )
+        )
+    if suffix not in codec.foreign:
+        raise OptionError(
+            f"{codec.name} writes {', '.join(('.smt', *codec.foreign))} files, no {suffix}"
+        )
+    return codec.write_foreign(suffix, sections, size)
+
+
+def decode(
+    data: bytes,
+    *,
+    window: tuple[int, int, int, int] | None = None,
+    size: tuple[int, int] | None = None,
+    device: str = "cpu",
+    max_pixels: int = MAX_PIXELS,
+) -> Float[Tensor, "C H W"]:
+    """The picture that the bytes of a file hold: float32, sRGB-encoded, straight alpha, [0, 1].
+
+    Args:
+        window: (top, left, height, width): only these texels. Codecs with random access decode
+            no others.
+        size: (height, width) to draw at, for codecs that have no fixed resolution.
+        max_pixels: refuse a file, or a size, of more texels than this before allocating anything.
+
+    Raises:
+        FormatError: the bytes are no valid file.
+        WeightsError: the weights it was made with are not here.
+        OptionError: a window outside the picture, or a size for a codec with a fixed one.
+    """
+    codec, shape, sections, _ = _open(data)
+    height, width = size or shape[1:]
+    if height < 1 or width < 1:
+        raise OptionError(f"size {height} x {width}; both must be at least 1")
+    if height * width > max_pixels:
+        raise FormatError(
+            f"{width} x {height} = {height * width / 1e6:.0f} MPix, over the limit of "
+            f"{max_pixels / 1e6:.0f} MPix; raise it with max_pixels= (--max-pixels)"
+        )
+    if size is not None and window is not None:
+        raise OptionError("either a window or a size, not both")
+    if size is not None and (not isinstance(codec, Resizes) or _alpha_apart(codec, shape)):
+        raise OptionError(f"{codec.name} has one size, {width} x {height}; resize after decoding")
+    if window is None:
+        return _decode_any(codec, sections, shape, size, device)
+    box = Window(*window)
+    if not (
+        0 <= box.top < box.top + box.height <= shape.height
+        and 0 <= box.left < box.left + box.width <= shape.width
+    ):
+        raise OptionError(
+            f"window top {box.top}, left {box.left}, {box.height} x {box.width} does not lie "
+            f"within the picture's {shape.height} rows and {shape.width} columns"
+        )
+    return _decode_window(codec, sections, shape, box, device)
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a file holds, without decoding the picture."""
+
+    codec: str
+    config: Codec
+    size: Size
+    sections: tuple[int, ...]  # bytes of each
+    weights: str  # hex of the weights hash, or ""
+    total: int  # bytes of the file
+
+    @property
+    def bpp(self) -> float:
+        """Bits of the whole file for each texel."""
+        return 8 * self.total / (self.size.height * self.size.width)
+
+
+def info(data: bytes) -> FileInfo:
+    """Codec, config, size and sections of a file.
+
+    Raises:
+        FormatError: the bytes are no valid file.
+    """
+    codec, size, sections, digest = _open(data)
+    lengths = tuple(len(section) for section in sections)
+    return FileInfo(codec.name, codec, size, lengths, digest.hex(), len(data))
+
+
+@dataclass(frozen=True)
+class CodecInfo:
+    """One line of `smalti list`."""
+
+    name: str
+    number: int  # on the wire
+    summary: str
+    random_access: bool  # implements Samples
+    any_size: bool  # implements Resizes
+    writes: tuple[str, ...]  # file suffixes
+    efforts: tuple[str, ...]
+
+
+def list_codecs() -> list[CodecInfo]:
+    """Every codec of this release, in the order of their wire numbers."""
+    classes = [registry.codec_class(name) for name in registry.CODECS]
+    return [
+        CodecInfo(
+            cls.name,
+            registry.wire_number(cls.name),
+            cls.summary,
+            issubclass(cls, Samples),
+            issubclass(cls, Resizes),
+            (".smt", *cls.foreign),
+            cls.efforts,
+        )
+        for cls in classes
+    ]
+
+
+def load_model(name: str) -> "Model":
+    """A trained model as an `nn.Module`, in float32 and evaluation mode.
+
+    Args:
+        name: a bundled set of weights ("fsq-1m", "rgba-boxes"), or a path to a .safetensors file.
+
+    Raises:
+        WeightsError: no such weights.
+    """
+    from smalti.models import load
+
+    return load(name)
+
+
+def resolve(text: str) -> tuple[Codec, dict[str, Any]]:
+    """Codec and options of "name" or "name:field=value,field=value".
+
+    Raises:
+        OptionError: an unknown codec or field, or a bad value.
+    """
+    name, _, settings = text.partition(":")
+    return with_settings(registry.codec_class(name), settings)
+
+
+def _options(codec: Codec, settings: dict[str, Any]) -> Options:
+    options = codec.Options(**settings)
+    if options.effort not in codec.efforts:
+        raise OptionError(
+            f"{codec.name} has no effort {options.effort!r}; it has {', '.join(codec.efforts)}"
+        )
+    return options
+
+
+def _checked_size(image: Tensor) -> Size:
+    if image.ndim != 3 or not 1 <= image.shape[0] <= 4 or 0 in image.shape:
+        raise ImageError(f"a picture is C H W with 1 to 4 channels, not {tuple(image.shape)}")
+    if not image.is_floating_point():
+        raise ImageError(f"a picture holds floating-point numbers in [0, 1], not {image.dtype}")
+    low, high = image.aminmax()
+    if not (low >= 0 and high <= 1):  # also catches NaN
+        raise ImageError(f"a picture's values lie in [0, 1], not {low:g} .. {high:g}")
+    return Size(*image.shape)
+
+
+def _open(data: bytes) -> tuple[Codec, Size, tuple[bytes, ...], bytes]:
+    """Codec, size, sections and weights hash of a file in any format that we read."""
+    if cls := registry.codec_class_of_foreign(data):
+        sections, size = cls.read_foreign(data)
+        return cls(), size, tuple(sections), b""
+    held = container.read(data)
+    cls = registry.codec_class_of_number(held.codec)
+    codec = unpack_config(cls, held.config, held.weights)
+    return codec, Size(held.channels, held.height, held.width), held.sections, held.weights
+
+
+# Pictures of other channel counts than a codec's own: grey becomes equal red, green and blue, and
+# alpha that a codec cannot carry becomes a lossless 8-bit plane in one more section, the last.
+
+
+def _alpha_apart(codec: Codec, size: Size) -> bool:
+    return size.channels in (2, 4) and not {2, 4} & set(codec.channels)
+
+
+def _inner_size(codec: Codec, size: Size) -> Size:
+    """The size of the picture that the codec itself sees."""
+    channels = size.channels - 1 if _alpha_apart(codec, size) else size.channels
+    if channels not in codec.channels:
+        channels += 2  # grey -> colour
+    return size._replace(channels=channels)
+
+
+def _encode_any(codec: Codec, image: Tensor, options: Options) -> list[bytes]:
+    size = Size(*image.shape)
+    alpha_apart = _alpha_apart(codec, size)
+    inner = image[:-1] if alpha_apart else image
+    if inner.shape[0] not in codec.channels:
+        inner = torch.cat([inner[:1], inner[:1], inner])
+    sections = codec.encode(inner, options)
+    if alpha_apart:
+        plane = (image[-1:] * 255).round().to(torch.uint8).cpu().numpy()
+        sections.append(encode_planes(plane, [256]))
+    return sections
+
+
+def _decode_any(
+    codec: Codec,
+    sections: tuple[bytes, ...],
+    size: Size,
+    drawn: tuple[int, int] | None,
+    device: str,
+) -> Tensor:
+    inner_size = _inner_size(codec, size)
+    if _alpha_apart(codec, size):
+        sections, alpha = _split_alpha(sections, size)
+        inner = codec.decode(sections, inner_size, device=device)
+        return torch.cat([_to_channels(inner, size.channels - 1), alpha.to(inner.device)])
+    if drawn is not None:
+        assert isinstance(codec, Resizes)
+        inner = codec.decode_at(sections, inner_size, *drawn, device=device)
+    else:
+        inner = codec.decode(sections, inner_size, device=device)
+    return _to_channels(inner, size.channels)
+
+
+def _decode_window(
+    codec: Codec, sections: tuple[bytes, ...], size: Size, window: Window, device: str
+) -> Tensor:
+    top, left, height, width = window
+    if not isinstance(codec, Samples) or _alpha_apart(codec, size):
+        whole = _decode_any(codec, sections, size, None, device)
+        return whole[:, top : top + height, left : left + width].contiguous()
+    inner = codec.decode_window(sections, _inner_size(codec, size), window, device=device)
+    return _to_channels(inner, size.channels)
+
+
+def _split_alpha(sections: tuple[bytes, ...], size: Size) -> tuple[tuple[bytes, ...], Tensor]:
+    if not sections:
+        raise FormatError("the section with the alpha plane is missing")
+    plane = decode_planes(sections[-1], (1, size.height, size.width), [256])
+    return sections[:-1], torch.from_numpy(plane.astype(np.float32) / 255)
+
+
+def _to_channels(inner: Tensor, channels: int) -> Tensor:
+    """Undo grey -> colour."""
+    if inner.shape[0] == channels:
+        return inner
+    return torch.cat([inner[:3].mean(0, keepdim=True), inner[3:]])

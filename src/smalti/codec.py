@@ -1,0 +1,234 @@
+"""The one abstraction: a codec turns a picture into byte sections and back.
+
+    x  C H W float32, sRGB-encoded, straight alpha, [0, 1]
+    x ─encode→ sections ─container→ .smt file ─container→ sections ─decode→ x̂
+
+A codec is a frozen dataclass. Its fields are the *wire config*: what a decoder needs, packed into
+the file. What only costs time, or picks among valid files, is an `Options` field and never is.
+"""
+
+import dataclasses
+import struct
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+from smalti import weights
+from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
+from smalti.errors import FormatError, OptionError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EFFORTS = ("ultrafast", "fast", "medium", "high", "best")
+NOT_ON_WIRE = {"wire": False}  # field metadata: chosen by the header's weights hash instead
+
+
+class Size(NamedTuple):
+    """Shape of a picture as a codec sees it."""
+
+    channels: int  # 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA
+    height: int
+    width: int
+
+
+class Window(NamedTuple):
+    """A rectangle of texels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to encode. None of it is needed to decode, so none of it is in the file."""
+
+    effort: str = "medium"  # one of the codec's `efforts`
+    device: str = "cpu"  # a torch device
+    seed: int = 0  # of whatever is random
+    on_step: Callable[[int, int], None] | None = None  # called with (steps done, steps in all)
+
+
+@dataclass(frozen=True)
+class Codec(ABC):
+    """Base of every codec. A subclass names itself, says what it takes, and encodes and decodes."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]  # one line for `smalti list`
+    channels: ClassVar[tuple[int, ...]]  # what `encode` takes; the caller converts the rest
+    efforts: ClassVar[tuple[str, ...]] = EFFORTS
+    settings: ClassVar[tuple[str, ...]]  # what `smalti compare` runs: "name:field=value,..."
+    foreign: ClassVar[tuple[str, ...]] = ()  # suffixes of other formats it writes, ".dds"
+    Options: ClassVar[type[Options]] = Options
+
+    @abstractmethod
+    def encode(self, image: "Tensor", options: Options) -> list[bytes]:
+        """Sections of a picture `C H W` in [0, 1], C one of `channels`."""
+
+    @abstractmethod
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> "Tensor":
+        """The picture `C H W` in [0, 1].
+
+        Raises:
+            FormatError: the sections are not what `encode` can have written for this size.
+        """
+
+    def weights_file(self) -> Path | None:
+        """The trained weights that a decoder needs as well; none for most codecs."""
+        return None
+
+    def write_foreign(self, suffix: str, sections: Sequence[bytes], size: Size) -> bytes:
+        """The same picture in another file format, one of `foreign`."""
+        raise OptionError(f"{self.name} writes no {suffix} files")
+
+    @classmethod
+    def read_foreign(cls, data: bytes) -> tuple[list[bytes], Size]:
+        """Sections and size of a file in one of the `foreign` formats."""
+        raise FormatError(f"{cls.name} reads no other formats")
+
+
+@dataclass(frozen=True)
+class TrainedCodec(Codec):
+    """A codec that needs trained weights; the file carries the first 8 bytes of their SHA-256."""
+
+    weights: str = field(default="", metadata=NOT_ON_WIRE)  # a bundled name, or a path
+
+    def weights_file(self) -> Path:
+        return weights.find(self.weights)
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Random access: a window, or a single texel, without decoding the rest."""
+
+    def decode_window(
+        self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
+    ) -> "Tensor":
+        """The texels of `window`, `C height width`, equal to that part of `decode`."""
+
+
+@runtime_checkable
+class Resizes(Protocol):
+    """Decoding at any size."""
+
+    def decode_at(
+        self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"
+    ) -> "Tensor":
+        """The picture drawn at `C height width`."""
+
+
+def with_settings(cls: type[Codec], text: str) -> tuple[Codec, dict[str, Any]]:
+    """A codec and its options from "field=value,field=value".
+
+    Raises:
+        OptionError: a field that neither the codec nor its options have, or a bad value.
+    """
+    of_codec, of_options = _types(cls), _types(cls.Options)
+    of_options.pop("on_step")
+    config: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        key, _, value = part.partition("=")
+        if key in of_codec:
+            config[key] = _parse(cls.name, key, value, of_codec[key])
+        elif key in of_options:
+            options[key] = _parse(cls.name, key, value, of_options[key])
+        else:
+            known = ", ".join([*of_codec, *of_options])
+            raise OptionError(f"{cls.name} has no setting {key!r}; it has {known}")
+    return cls(**config), options
+
+
+def pack_config(codec: Codec) -> bytes:
+    """The wire config: fields in order, trailing ones at their defaults left out.
+
+    bool and int: zigzag varint. float: 8 bytes, IEEE 754 little-endian. tuple of int: count, then
+    each as an int. So a field added at the end with a default keeps old files readable.
+    """
+    packed = [
+        (getattr(codec, f.name) == f.default, _pack(getattr(codec, f.name)))
+        for f in _wire_fields(type(codec))
+    ]
+    while packed and packed[-1][0]:
+        packed.pop()
+    return b"".join(data for _, data in packed)
+
+
+def unpack_config(cls: type[Codec], data: bytes, digest: bytes = b"") -> Codec:
+    """The codec that `pack_config` packed; `digest` is the header's weights hash, if any.
+
+    Raises:
+        FormatError: the bytes fit no config of this codec.
+        WeightsError: no weights here have that hash.
+    """
+    values: dict[str, Any] = {}
+    types = _types(cls)
+    offset = 0
+    for f in _wire_fields(cls):
+        if offset == len(data):
+            break
+        values[f.name], offset = _unpack(data, offset, types[f.name])
+    if offset != len(data):
+        raise FormatError(f"{len(data) - offset} bytes too many in the config of {cls.name}")
+    if issubclass(cls, TrainedCodec) != bool(digest):
+        raise FormatError(f"a {cls.name} file with{'' if digest else 'out'} a weights hash")
+    if digest:
+        values["weights"] = str(weights.find_by_hash(digest))
+    try:
+        return cls(**values)
+    except OptionError as cause:
+        raise FormatError(f"the config of {cls.name} cannot be: {cause}") from cause
+
+
+def _wire_fields(cls: type[Codec]) -> list[dataclasses.Field]:
+    return [f for f in dataclasses.fields(cls) if f.metadata.get("wire", True)]
+
+
+def _types(cls: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+
+
+def _parse(codec: str, key: str, text: str, kind: Any) -> Any:
+    optional = [k for k in typing.get_args(kind) if k is not type(None)]
+    if type(None) in typing.get_args(kind):
+        kind = optional[0]
+    try:
+        if kind is bool:
+            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        if typing.get_origin(kind) is tuple:
+            return tuple(int(number) for number in text.split("x"))
+        return kind(text)
+    except (KeyError, ValueError):
+        name = getattr(kind, "__name__", str(kind))
+        raise OptionError(f"{codec}: {key}={text} is no {name}") from None
+
+
+def _pack(value: Any) -> bytes:
+    if isinstance(value, float):
+        return struct.pack("<d", value)
+    if isinstance(value, tuple):
+        return write_varint(len(value)) + b"".join(_pack(item) for item in value)
+    return write_varint(zigzag(int(value)))
+
+
+def _unpack(data: bytes, offset: int, kind: Any) -> tuple[Any, int]:
+    if kind is float:
+        if offset + 8 > len(data):
+            raise FormatError("the config ends in the middle of a number")
+        return struct.unpack_from("<d", data, offset)[0], offset + 8
+    number, offset = read_varint(data, offset)
+    if typing.get_origin(kind) is tuple:
+        if number > len(data):
+            raise FormatError(f"a list of {number} numbers in {len(data)} bytes of config")
+        items = []
+        for _ in range(number):
+            item, offset = _unpack(data, offset, int)
+            items.append(item)
+        return tuple(items), offset
+    return kind(unzigzag(number)), offset

@@ -1,0 +1,30 @@
+"""What can go wrong, as the user meets it.
+
+    SmaltiError              every error raised on purpose; the message is one sentence
+    ├── FormatError          these bytes are no valid .smt or .dds file
+    ├── ImageError           this picture cannot be read, or cannot be used as asked
+    ├── WeightsError         the trained weights that a file or an option names are not here
+    └── OptionError          an option has a value that does not exist or does not fit
+
+A message says what was found, in numbers, and the way out; the command line prints it as it is.
+"""
+
+
+class SmaltiError(Exception):
+    """Base of every error that smalti raises on purpose."""
+
+
+class FormatError(SmaltiError):
+    """The bytes are no valid file: truncated, damaged, of another version, or not ours."""
+
+
+class ImageError(SmaltiError):
+    """A picture that cannot be read, is larger than the limit, or does not fit the request."""
+
+
+class WeightsError(SmaltiError):
+    """Trained weights that a file or an option asks for and that cannot be found or used."""
+
+
+class OptionError(SmaltiError, ValueError):
+    """An option with a value that does not exist or is out of range."""

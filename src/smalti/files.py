@@ -1,0 +1,38 @@
+"""Whole files, written so that a reader never meets half of one."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write `data` to `path`: afterwards the file holds all of it, or what it held before.
+
+    The bytes go to a temporary name in the same folder (a rename is atomic only within one file
+    system), reach the disk, and take the place of `path` in one step. On any failure, Ctrl-C
+    included, the temporary is removed. An existing file passes its permissions on to the new one,
+    and a symbolic link is followed, never replaced.
+
+    Raises:
+        OSError: in one sentence, where the folder does not exist, `path` is no regular file, or
+            the disk refuses.
+    """
+    target = Path(path).resolve()
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: the folder {target.parent} does not exist")
+    if target.exists() and not target.is_file():
+        raise FileExistsError(f"cannot write {path}: it exists and is no regular file")
+    # A short name of its own, so that it is no longer than a file system allows when `path` is.
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(target.stat().st_mode)
+        temporary.replace(target)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)  # gone already where the replacement succeeded

@@ -1,0 +1,52 @@
+"""Pictures that the tests make themselves, and the switch that writes golden files."""
+
+import hashlib
+import os
+from pathlib import Path
+
+# numba's cache watches one file a kernel, not the kernels that it calls: a changed one gets a
+# cache of its own. Set before numba is imported.
+ROOT = Path(__file__).parents[1]
+KERNELS = b"".join(
+    source for path in sorted((ROOT / "src").rglob("*.py")) if b"njit" in (source := path.read_bytes())
+)
+os.environ.setdefault(
+    "NUMBA_CACHE_DIR", str(ROOT / ".numba_cache" / hashlib.sha256(KERNELS).hexdigest()[:16])
+)
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+
+GOLDEN = Path(__file__).parent / "golden" / "v1"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write golden files that do not exist yet"
+    )
+
+
+def make_picture(channels: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """A smooth gradient, a disc, stripes and a little noise, on the 8-bit grid; alpha 0 .. 1.
+
+    Alpha has a fully transparent part, a fully opaque part and a ramp between them.
+    """
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    u, v = (x + 0.5) / width, (y + 0.5) / height
+    random = np.random.default_rng(seed)
+    colour = np.stack([u, v, 1 - u * v])
+    colour[:, (u - 0.4) ** 2 + (v - 0.5) ** 2 < 0.06] = [[0.9], [0.2], [0.1]]
+    colour += 0.15 * (np.floor(x / 3) % 2) * (u > 0.6)
+    colour += random.normal(0, 0.01, colour.shape)
+    alpha = np.clip(2 * u - 0.3, 0, 1)
+    planes = {1: colour[:1], 2: [colour[0], alpha], 3: colour, 4: [*colour, alpha]}[channels]
+    levels = np.round(np.clip(np.stack(list(planes)), 0, 1) * 255)
+    return torch.from_numpy((levels / 255).astype(np.float32))
+
+
+@pytest.fixture
+def picture():
+    return make_picture
