@@ -1,0 +1,1 @@
+"""The glue between models or kernels and files: one small file a codec; siblings never import each other."""

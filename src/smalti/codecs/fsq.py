@@ -1,0 +1,48 @@
+"""FSQ tokenizer as a codec: one of 15,360 tokens for each 2 x 2 texels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec
+from smalti.entropy import decode_planes, encode_planes
+from smalti.errors import FormatError
+from smalti.models import load_shared
+from smalti.ops.pad import to_multiple
+
+
+@dataclass(frozen=True)
+class Fsq(TrainedCodec):
+    """x ─encoder→ z ─FSQ→ digits ─entropy→ section ─→ digits ─decoder→ x̂
+
+    One section: the five digits of every token as planes of the adaptive coder (docs/ENTROPY.md),
+    with as many levels as the quantiser has.
+    """
+
+    name: ClassVar[str] = "fsq"
+    summary: ClassVar[str] = "discrete tokens for language models, 2 x 2 texels"
+    channels: ClassVar[tuple[int, ...]] = (3,)
+    settings: ClassVar[tuple[str, ...]] = ("fsq",)
+
+    weights: str = field(default="fsq-1m", metadata=NOT_ON_WIRE)
+
+    def encode(self, image: Tensor, options: Options) -> list[bytes]:
+        model = load_shared(self.weights, device=options.device)
+        x = to_multiple(image.to(options.device), model.factor)
+        with torch.inference_mode():
+            digits = model.digits(2 * x.unsqueeze(0) - 1)[0]
+        return [encode_planes(digits.cpu().numpy(), model.config.levels)]
+
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
+        model = load_shared(self.weights, device=device)
+        if len(sections) != 1:
+            raise FormatError(f"{len(sections)} sections; an fsq file has 1")
+        levels = model.config.levels
+        shape = (len(levels), -(-size.height // model.factor), -(-size.width // model.factor))
+        digits = torch.from_numpy(decode_planes(sections[0], shape, levels)).to(device)
+        with torch.inference_mode():
+            x_hat = model.from_digits(digits.unsqueeze(0))[0]
+        return ((x_hat + 1) / 2).clamp(0, 1)[:, : size.height, : size.width].clone()

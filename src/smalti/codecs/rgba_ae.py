@@ -1,0 +1,75 @@
+"""RGBA autoencoder as a codec: four small numbers for each 16 x 16 texels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec
+from smalti.entropy import decode_planes, encode_planes
+from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
+from smalti.errors import FormatError, OptionError
+from smalti.models import load_shared
+from smalti.ops.pad import to_multiple
+
+MAX_LEVEL = 2**15  # of a quantised latent, both signs
+
+
+@dataclass(frozen=True)
+class RgbaAe(TrainedCodec):
+    """x ─encoder→ z ─round(z / step)→ integers ─entropy→ section ─→ ẑ ─decoder→ x̂
+
+    One section: for each latent channel its lowest value (zigzag varint) and its number of levels
+    (varint), then the planes of the adaptive coder (docs/ENTROPY.md).
+    """
+
+    name: ClassVar[str] = "rgba-ae"
+    summary: ClassVar[str] = "tiny autoencoder for pictures with transparency, 16 x 16 texels"
+    channels: ClassVar[tuple[int, ...]] = (4,)
+    settings: ClassVar[tuple[str, ...]] = ("rgba-ae:step=0.25", "rgba-ae")
+
+    step: float = 1 / 16  # of the uniform quantiser, in latent units
+    weights: str = field(default="rgba-boxes", metadata=NOT_ON_WIRE)
+
+    def __post_init__(self) -> None:
+        if not 1e-4 <= self.step <= 1e4:
+            raise OptionError(f"step {self.step:g}; it must lie in 0.0001 .. 10000")
+
+    def encode(self, image: Tensor, options: Options) -> list[bytes]:
+        model = load_shared(self.weights, device=options.device)
+        with torch.inference_mode():
+            z = model.encode(to_multiple(image.to(options.device), model.factor).unsqueeze(0))[0]
+        q = (z / self.step).round().clamp(-MAX_LEVEL, MAX_LEVEL).to(torch.int32).cpu().numpy()
+        low = q.min((1, 2))
+        levels = q.max((1, 2)) - low + 1
+        ranges = [
+            write_varint(zigzag(int(lowest))) + write_varint(int(count))
+            for lowest, count in zip(low, levels, strict=True)
+        ]
+        return [b"".join(ranges) + encode_planes(q - low[:, None, None], levels.tolist())]
+
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
+        model = load_shared(self.weights, device=device)
+        if len(sections) != 1:
+            raise FormatError(f"{len(sections)} sections; an rgba-ae file has 1")
+        channels = model.config.latent_channels
+        low, levels, offset = [], [], 0
+        for _ in range(channels):
+            lowest, offset = read_varint(sections[0], offset)
+            count, offset = read_varint(sections[0], offset)
+            low.append(unzigzag(lowest))
+            levels.append(count)
+        for lowest, count in zip(low, levels, strict=True):
+            if lowest < -MAX_LEVEL or not 1 <= count <= MAX_LEVEL - lowest + 1:
+                raise FormatError(
+                    f"latents {lowest} .. {lowest + count - 1}; the limit is {MAX_LEVEL} steps"
+                )
+        shape = (channels, -(-size.height // model.factor), -(-size.width // model.factor))
+        q = decode_planes(sections[0][offset:], shape, levels) + np.array(low)[:, None, None]
+        z_hat = torch.from_numpy(q.astype(np.float32)).to(device) * self.step
+        with torch.inference_mode():
+            x_hat = model.decode(z_hat.unsqueeze(0))[0]
+        return x_hat[:, : size.height, : size.width].clone()

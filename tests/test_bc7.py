@@ -1,0 +1,293 @@
+"""BC7: the decoder against two independent ones, the kernels against their readable twins."""
+
+import io
+
+import numpy as np
+import pytest
+import texture2ddecoder
+from PIL import Image
+
+from smalti.bc7 import threads
+from smalti.bc7.dds import write_dds
+from smalti.bc7.decode import decode_blocks, decode_image, decode_window
+from smalti.bc7.encode import EFFORTS, encode_image
+from smalti.bc7.layout import MODES, WEIGHTS, block_grid
+from smalti.bc7.partitions import ANCHORS, PARTITIONS
+from smalti.bc7.reference import decode_block, encode_block
+from smalti.errors import FormatError, ImageError, OptionError
+
+
+def by_texture2ddecoder(blocks: bytes, height: int, width: int) -> np.ndarray:
+    bgra = texture2ddecoder.decode_bc7(blocks, width, height)
+    return np.frombuffer(bgra, dtype=np.uint8).reshape(height, width, 4)[..., [2, 1, 0, 3]]
+
+
+def by_pillow(blocks: bytes, height: int, width: int) -> np.ndarray:
+    with Image.open(io.BytesIO(write_dds(blocks, height, width))) as picture:
+        return np.asarray(picture.convert("RGBA"))
+
+
+def header_fields(block: bytes) -> tuple[int, int, int, int]:
+    """Mode, partition, rotation and index selection of a block."""
+    value = int.from_bytes(block, "little")
+    number = (value & -value).bit_length() - 1
+    value >>= number + 1
+    fields = [number]
+    for width in MODES[number][1:4]:
+        fields.append(value & ((1 << width) - 1))
+        value >>= width
+    return tuple(fields)
+
+
+def every_header(copies: int) -> tuple[np.ndarray, set]:
+    """Random blocks with each mode, partition, rotation and index selection, `copies` of each."""
+    rng = np.random.default_rng(7)
+    wanted, blocks = set(), []
+    for number, mode in enumerate(MODES):
+        for partition in range(1 << mode.partition):
+            for rotation in range(1 << mode.rotation):
+                for selection in range(1 << mode.index_selection):
+                    wanted.add((number, partition, rotation, selection))
+                    field = partition  # a mode has a partition or a rotation, never both
+                    field |= rotation | selection << mode.rotation
+                    width = mode.partition + mode.rotation + mode.index_selection
+                    head = (field << 1 | 1) << number
+                    width += number + 1
+                    for _ in range(copies):
+                        body = int.from_bytes(rng.bytes(16), "little") >> width << width
+                        blocks.append((body | head).to_bytes(16, "little"))
+    return np.frombuffer(b"".join(blocks), dtype=np.uint8).reshape(-1, 16), wanted
+
+
+def made_picture(height: int, width: int) -> np.ndarray:
+    """An opaque picture with a gradient, edges, noise and flat parts."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[0:height, 0:width]
+    colour = np.stack([3 * x + y, 255 - 2 * y, 128 + 90 * np.sin(x / 5.0 + y / 9.0)], axis=2)
+    colour[(x // 11 + y // 7) % 3 == 0] = (20, 200, 90)
+    colour += rng.normal(0, 4, colour.shape)
+    colour[: height // 4, : width // 4] = (0, 130, 255)
+    image = np.full((height, width, 4), 255, dtype=np.uint8)
+    image[..., :3] = np.clip(colour, 0, 255)
+    return image
+
+
+def made_alpha(height: int, width: int) -> np.ndarray:
+    """A picture with opaque, transparent and soft parts, noise under the transparent ones."""
+    image = made_picture(height, width)
+    y, x = np.mgrid[0:height, 0:width]
+    distance = np.hypot(x - width / 2, y - height / 2)
+    image[..., 3] = np.clip(40 * (min(height, width) / 3 - distance), 0, 255)
+    return image
+
+
+def as_blocks(image: np.ndarray) -> np.ndarray:
+    """Cut a picture with sides that are multiples of 4 into (N, 16, 4)."""
+    rows, columns = block_grid(*image.shape[:2])
+    return image.reshape(rows, 4, columns, 4, 4).swapaxes(1, 2).reshape(-1, 16, 4)
+
+
+def squared_error(image: np.ndarray, decoded: np.ndarray) -> int:
+    """The error that the encoder makes least."""
+    difference = image.astype(np.int64) - decoded
+    difference[image[..., 3] == 0, :3] = 0
+    return int((difference**2).sum())
+
+
+def test_every_mode_has_128_bits():
+    for number, mode in enumerate(MODES):
+        ends = 2 * mode.subsets
+        bits = number + 1 + mode.partition + mode.rotation + mode.index_selection
+        bits += ends * (3 * mode.colour + mode.alpha + mode.endpoint_pbit)
+        bits += mode.subsets * mode.subset_pbit
+        bits += 16 * mode.index - mode.subsets
+        bits += 16 * mode.second_index - (mode.second_index > 0)
+        assert bits == 128, f"mode {number}"
+
+
+def test_weights_are_rounded_fractions_of_64_and_symmetric():
+    for bits, weights in WEIGHTS.items():
+        last = 2**bits - 1
+        assert list(weights) == [(128 * i + last) // (2 * last) for i in range(2**bits)]
+        assert [64 - weight for weight in reversed(weights)] == list(weights)
+
+
+def test_anchors_lie_in_their_subsets():
+    for subsets in (1, 2, 3):
+        for partition in range(64):
+            for subset in range(subsets):
+                anchor = ANCHORS[subsets - 1, partition, subset]
+                assert PARTITIONS[subsets - 1, partition, anchor] == subset
+            assert set(PARTITIONS[subsets - 1, partition]) == set(range(subsets))
+
+
+def test_decoder_agrees_with_two_independent_ones_on_every_header():
+    blocks, wanted = every_header(copies=16)
+    assert {header_fields(block.tobytes()) for block in blocks} == wanted
+    assert len(wanted) == 16 + 3 * 64 + 8 + 4 + 1 + 64
+    height, width = 4 * 16, len(blocks) // 16 * 4
+    decoded = decode_image(blocks, height, width)
+    data = blocks.tobytes()
+    np.testing.assert_array_equal(decoded, by_texture2ddecoder(data, height, width))
+    np.testing.assert_array_equal(decoded, by_pillow(data, height, width))
+
+
+def test_decoder_equals_its_readable_twin():
+    blocks, _ = every_header(copies=1)
+    twin = np.stack([decode_block(block.tobytes()) for block in blocks])
+    np.testing.assert_array_equal(decode_blocks(blocks), twin)
+
+
+def test_reserved_mode_is_transparent_black():
+    blocks = np.random.default_rng(0).integers(0, 256, (1, 16), dtype=np.uint8)
+    blocks[0, 0] = 0
+    assert not decode_blocks(blocks).any()
+    assert not decode_block(blocks.tobytes()).any()
+    assert not by_texture2ddecoder(blocks.tobytes(), 4, 4).any()
+    # Pillow differs from the specification here: it shows opaque black.
+    assert (by_pillow(blocks.tobytes(), 4, 4) == (0, 0, 0, 255)).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 7), (4, 4), (33, 18), (3, 130)])
+def test_odd_sizes(height, width):
+    image = made_alpha(height, width)
+    blocks = encode_image(image, effort="fast")
+    rows, columns = block_grid(height, width)
+    assert len(blocks) == 16 * rows * columns
+    decoded = decode_image(blocks, height, width)
+    assert decoded.shape == (height, width, 4)
+    np.testing.assert_array_equal(decoded, by_texture2ddecoder(blocks, height, width))
+    # Repeated edges: the same as encoding the picture padded by hand.
+    padding = ((0, 4 * rows - height), (0, 4 * columns - width), (0, 0))
+    assert blocks == encode_image(np.pad(image, padding, mode="edge"), effort="fast")
+
+
+def test_windows_equal_crops():
+    image = made_picture(37, 50)
+    blocks = encode_image(image, effort="ultrafast")
+    whole = decode_image(blocks, 37, 50)
+    for top, left, height, width in [(0, 0, 37, 50), (36, 49, 1, 1), (3, 5, 9, 2), (8, 12, 4, 0)]:
+        window = decode_window(blocks, 37, 50, top, left, height, width)
+        np.testing.assert_array_equal(window, whole[top : top + height, left : left + width])
+
+
+def test_blocks_may_start_anywhere_in_memory():
+    blocks = encode_image(made_picture(9, 9), effort="ultrafast")
+    shifted = memoryview(b"123" + blocks)[3:]
+    np.testing.assert_array_equal(decode_image(shifted, 9, 9), decode_image(blocks, 9, 9))
+
+
+def test_threads_change_nothing(monkeypatch):
+    image = made_alpha(64, 48)
+    blocks = encode_image(image, effort="fast")
+    decoded = decode_image(blocks, 64, 48)
+    monkeypatch.setattr(threads, "BAND_TEXELS", 512)
+    monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", 3)
+    assert encode_image(image, effort="fast") == blocks
+    np.testing.assert_array_equal(decode_image(blocks, 64, 48), decoded)
+
+
+def test_wrong_sizes_are_format_errors():
+    with pytest.raises(FormatError, match=r"5 x 7 picture take 64 bytes, here are 63"):
+        decode_image(bytes(63), 7, 5)
+    with pytest.raises(FormatError, match=r"\(2, 15\)"):
+        decode_blocks(np.zeros((2, 15), dtype=np.uint8))
+    with pytest.raises(OptionError, match="leaves the picture"):
+        decode_window(bytes(16), 4, 4, 2, 0, 3, 4)
+    with pytest.raises(OptionError, match="0 x 4"):
+        decode_image(b"", 4, 0)
+
+
+def test_wrong_pictures_and_efforts():
+    with pytest.raises(ImageError, match="float32"):
+        encode_image(np.zeros((4, 4, 4), dtype=np.float32))
+    with pytest.raises(ImageError, match=r"\(4, 4, 3\)"):
+        encode_image(np.zeros((4, 4, 3), dtype=np.uint8))
+    with pytest.raises(OptionError, match="'slow'; known: ultrafast, fast"):
+        encode_image(np.zeros((4, 4, 4), dtype=np.uint8), effort="slow")
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_encoder_equals_its_readable_twin(effort):
+    rng = np.random.default_rng(5)
+    pictures = [made_picture(16, 64), made_alpha(32, 32)]
+    pictures.append(rng.integers(0, 256, (4, 32, 4), dtype=np.uint8))
+    pictures.append(rng.choice(np.array([0, 1, 254, 255], dtype=np.uint8), (4, 32, 4)))
+    pictures.append(np.repeat(rng.integers(0, 256, (1, 16, 4), dtype=np.uint8), 4, axis=0))
+    pictures[-1] = np.repeat(pictures[-1], 4, axis=1)  # solid blocks
+    for image in pictures:
+        step = 5 if effort == "best" else 1  # the twin is slow
+        blocks = np.frombuffer(encode_image(image, effort=effort), dtype=np.uint8).reshape(-1, 16)
+        for block, texels in zip(blocks[::step], as_blocks(image)[::step], strict=True):
+            assert block.tobytes() == encode_block(texels, effort=effort)
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_opaque_stays_opaque(effort):
+    rng = np.random.default_rng(9)
+    image = rng.integers(0, 256, (64, 64, 4), dtype=np.uint8)
+    image[32:] = made_picture(32, 64)
+    image[..., 3] = 255
+    decoded = decode_image(encode_image(image, effort=effort), 64, 64)
+    assert (decoded[..., 3] == 255).all()
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_transparent_stays_transparent(effort):
+    image = made_alpha(64, 64)
+    image[::3, ::5, 3] = 0
+    decoded = decode_image(encode_image(image, effort=effort), 64, 64)
+    assert (decoded[image[..., 3] == 0, 3] == 0).all()
+    hidden = (as_blocks(image)[..., 3] == 0).all(axis=1)
+    assert hidden.any()
+    assert not as_blocks(decoded)[hidden].any()
+
+
+def test_colour_under_transparency_counts_nothing():
+    image = made_alpha(32, 32)
+    other = image.copy()
+    hidden = image[..., 3] == 0
+    assert hidden.any()
+    other[hidden, :3] = np.random.default_rng(1).integers(0, 256, (hidden.sum(), 3))
+    assert encode_image(image) == encode_image(other)
+
+
+def test_cut_out_of_one_colour_is_exact():
+    image = np.zeros((8, 8, 4), dtype=np.uint8)
+    image[np.tri(8, dtype=bool)] = (33, 201, 7, 255)
+    decoded = decode_image(encode_image(image), 8, 8)
+    np.testing.assert_array_equal(decoded[..., 3], image[..., 3])
+    np.testing.assert_array_equal(decoded[image[..., 3] > 0], image[image[..., 3] > 0])
+
+
+def test_solid_blocks_are_exact_but_for_opaque_black():
+    image = np.zeros((4, 4 * 256, 4), dtype=np.uint8)
+    image[..., :3] = np.arange(256).repeat(4)[:, None]
+    image[..., 1] = image[:, ::-1, 1]
+    image[..., 3] = 255
+    decoded = decode_image(encode_image(image, effort="ultrafast"), 4, 4 * 256)
+    np.testing.assert_array_equal(decoded, np.maximum(image, 1))
+    image[..., 3] = 100
+    blocks = encode_image(image[:, 4:-4], effort="ultrafast")
+    np.testing.assert_array_equal(decode_image(blocks, 4, 4 * 254), image[:, 4:-4])
+
+
+@pytest.mark.parametrize("picture", [made_picture, made_alpha])
+def test_no_block_gets_worse_with_effort(picture):
+    image = picture(64, 96)
+    blocks = as_blocks(image)
+    previous = None
+    for effort in EFFORTS:
+        decoded = as_blocks(decode_image(encode_image(image, effort=effort), 64, 96))
+        errors = np.array([squared_error(a, b) for a, b in zip(blocks, decoded, strict=True)])
+        if previous is not None:
+            assert (errors <= previous).all()
+            assert errors.sum() < previous.sum()
+        previous = errors
+
+
+def test_quality_floor():
+    image = made_picture(96, 96)
+    decoded = decode_image(encode_image(image), 96, 96)
+    squares = (image[..., :3].astype(float) - decoded[..., :3]) ** 2
+    assert 10 * np.log10(255**2 / squares.mean()) > 34.65
