@@ -1,8 +1,12 @@
-"""Whole files, written so that a reader never meets half of one."""
+"""Files: the suffixes of pictures, and writing so that a reader never meets half of a file."""
 
 import os
 import secrets
 from pathlib import Path
+
+# What `image.save` writes, and what `image.load` reads.
+WRITTEN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp")
+PICTURE_SUFFIXES: tuple[str, ...] = (*WRITTEN_SUFFIXES, ".gif", ".jxl")
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

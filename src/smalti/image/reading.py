@@ -1,0 +1,193 @@
+"""A file -> an image, by Pillow.
+
+Pillow keeps only 8 of 16 bits of colour pictures, so their halves are decoded apart and joined
+here.
+"""
+
+import io
+import re
+import sys
+import threading
+import warnings
+from typing import IO
+
+import numpy as np
+from PIL import ExifTags, Image
+from torch import Tensor
+
+from smalti.errors import ImageError
+from smalti.image.colour import cmyk_to_rgb, to_srgb
+from smalti.image.jpeg_xl import JPEG_XL_MAGIC, jpeg_xl_formats, jpeg_xl_size
+from smalti.image.refusals import check_size, reason
+from smalti.image.samples import checked_range, straight_alpha, to_tensor, top_value, upright
+from smalti.image.tiff import TIFF_MAGIC, is_planar_16, read_by_tifffile
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")  # the phone format MPO is a JPEG
+
+_limit_lifted = threading.Lock()
+
+
+def read_open_file(file: IO[bytes], name: str, max_pixels: int) -> Tensor:
+    """`load` of an open file.
+
+    The errors of what it calls are predicates; `name` is put before them here.
+    """
+    try:
+        if not file.seekable():
+            file = io.BytesIO(file.read())
+        size = file.seek(0, io.SEEK_END)
+        if size == 0:
+            raise ImageError("is empty (0 bytes)")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            try:
+                return to_tensor(_pixels(file, max_pixels))
+            except Image.DecompressionBombError:
+                # Pillow's own limit (179 MPix) is global: it is lifted for one picture at a time,
+                # and `max_pixels` decides.
+                with _limit_lifted:
+                    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+                    try:
+                        return to_tensor(_pixels(file, max_pixels))
+                    finally:
+                        Image.MAX_IMAGE_PIXELS = limit
+    except ImageError as error:
+        raise ImageError(f"{name} {error}") from error.__cause__
+    except Image.UnidentifiedImageError:
+        file.seek(0)
+        start = file.read(8).hex(" ")
+        raise ImageError(
+            f"{name} ({size} bytes, starting with {start}) is no picture of a kind that can be read"
+            f" ({', '.join(_FORMATS)}, JPEG XL), or its header is damaged"
+        ) from None
+    except Exception as error:  # decoders meet damaged files with nearly any exception
+        raise ImageError(
+            f"{name} ({size} bytes) is truncated, damaged or of an unknown variant;"
+            f" the decoder says: {reason(error)}"
+        ) from error
+
+
+def _pixels(file: IO[bytes], max_pixels: int) -> np.ndarray:
+    """The upright H W C array in sRGB; uint8, uint16 or float32."""
+    file.seek(0)
+    start = file.read(12)
+    formats = _FORMATS
+    if start.startswith(JPEG_XL_MAGIC):
+        # The plugin decodes when it opens, so the size is read from the header first.
+        check_size(*jpeg_xl_size(file), max_pixels)
+        formats = jpeg_xl_formats()
+    try:
+        picture = Image.open(file, formats=formats)
+    except Image.UnidentifiedImageError:
+        if start.startswith(TIFF_MAGIC):
+            return read_by_tifffile(file, max_pixels)
+        raise
+    with picture:
+        check_size(*picture.size, max_pixels)
+        if is_planar_16(picture):
+            return read_by_tifffile(file, max_pixels)
+        profile = picture.info.get("icc_profile")
+        array = _wide_samples(picture, file)
+        if array is None:
+            array = _samples(picture, profile)
+        if profile and picture.mode != "CMYK":
+            array = to_srgb(array, profile)
+        return upright(array, _orientation(picture))
+
+
+def _wide_samples(picture: Image.Image, file: IO[bytes]) -> np.ndarray | None:
+    """H W C uint16 of a colour or grey + alpha picture with 16 bits a sample; else None.
+
+    Pillow unpacks such samples to their upper 8 bits. Told that the file has the other byte order,
+    it unpacks the lower 8 bits, so two decodings have all 16.
+    """
+    match = re.fullmatch(r"(LA|RGB[AaX]?);16([BLN])", _raw_mode(picture))
+    if match is None:
+        return None
+    kind, order = match.groups()
+    if kind == "LA":  # two 16-bit samples a pixel are laid out as four of 8 bits
+        _set_raw_mode(picture, "RGBA")
+        return np.array(_loaded(picture)).view(">u2").astype(np.uint16)
+    native, other = ("L", "B") if sys.byteorder == "little" else ("B", "L")
+    swapped = {"L": "B", "B": "L", "N": other}[order]
+    premultiplied = "a" in kind
+    kind = kind.replace("a", "A")
+    _set_raw_mode(picture, f"{kind};16{native if order == 'N' else order}")
+    upper = np.array(_loaded(picture), dtype=np.uint16)
+    with Image.open(file, formats=[picture.format]) as again:
+        _set_raw_mode(again, f"{kind};16{swapped}")
+        array = upper << 8 | np.asarray(_loaded(again))
+    if premultiplied:
+        return straight_alpha(array)
+    return _with_colour_key(array, picture.info.get("transparency"))
+
+
+def _samples(picture: Image.Image, profile: bytes | None) -> np.ndarray:
+    """H W C array of every other picture: uint8, or uint16 or float32 where it is grey."""
+    raw_mode = _raw_mode(picture)
+    mode = _loaded(picture).mode
+    key = picture.info.get("transparency")
+    if mode.startswith(("I", "F")):
+        array = np.array(picture)[..., None]
+        if mode.startswith("I;16"):
+            array = array.astype(np.uint16)  # in the byte order of this machine
+        if raw_mode == "I;12":
+            array = (array / 4095 * 65535).round().astype(np.uint16)
+        array = checked_range(array)
+        if picture.format == "TIFF" and picture.tag_v2.get(262) == 0:
+            array = top_value(array) - array  # white is zero, which Pillow minds at 8 bits only
+        return _with_colour_key(array, key)
+    if mode == "CMYK":
+        return np.array(cmyk_to_rgb(picture, profile))
+    if mode in ("P", "PA"):
+        return np.array(picture.convert("RGBA" if mode == "PA" or key is not None else "RGB"))
+    standard = {"1": "L", "La": "LA", "RGBa": "RGBA"}.get(mode, mode)
+    if standard not in ("L", "LA", "RGB", "RGBA"):  # YCbCr, LAB, RGBX, HSV
+        standard = "RGB"
+    array = np.array(picture if standard == mode else picture.convert(standard))
+    if array.ndim == 2:
+        array = array[..., None]
+        # Pillow scales samples of 2 and 4 bits up to 8, and leaves the colour key as it is.
+        key = key * {"L;2": 85, "L;4": 17}.get(raw_mode, 1) if isinstance(key, int) else None
+    return _with_colour_key(array, key)
+
+
+def _raw_mode(picture: Image.Image) -> str:
+    """How Pillow is about to unpack the file's samples; empty where a library hides it."""
+    if not picture.tile:
+        return ""
+    args = picture.tile[0].args
+    raw_mode = args[0] if isinstance(args, tuple) and args else args
+    return raw_mode if isinstance(raw_mode, str) else ""
+
+
+def _set_raw_mode(picture: Image.Image, raw_mode: str) -> None:
+    picture.tile = [
+        tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode)
+        for tile in picture.tile
+    ]
+
+
+def _loaded(picture: Image.Image) -> Image.Image:
+    picture.load()
+    return picture
+
+
+def _with_colour_key(array: np.ndarray, key: int | tuple[int, int, int] | None) -> np.ndarray:
+    """PNG's tRNS chunk of grey and RGB: one colour is transparent, every other is opaque."""
+    channels = array.shape[-1]
+    if key is None or channels not in (1, 3) or np.size(key) != channels:
+        return array
+    top = top_value(array)
+    is_key = (array == np.asarray(key) & top).all(axis=-1, keepdims=True)
+    return np.concatenate([array, np.where(is_key, 0, top).astype(array.dtype)], axis=-1)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """EXIF orientation still to be applied, 1 to 8."""
+    if picture.format == "JXL" and not getattr(picture, "jpeg", False):
+        return 1  # ISO 18181-2: the codestream's own orientation counts, and is applied
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF raises nearly anything, and costs no pixel
+        return 1
