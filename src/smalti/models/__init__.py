@@ -1,0 +1,45 @@
+"""Trained models: ordinary `nn.Module`s that know nothing of bytes and files."""
+
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smalti import weights
+from smalti.errors import WeightsError
+
+if TYPE_CHECKING:
+    from smalti.models.base import Model
+
+# Class name, as a weights file's metadata has it -> where it lives.
+MODELS: dict[str, str] = {
+    "FsqAutoencoder": "smalti.models.fsq",
+    "RgbaAutoencoder": "smalti.models.rgba",
+}
+
+
+def load(name: str | Path, *, device: str = "cpu") -> "Model":
+    """The model that a set of weights belongs to, in float32 and evaluation mode.
+
+    Args:
+        name: a bundled set of weights, or a path to a .safetensors file.
+
+    Raises:
+        WeightsError: no such weights, or weights of no model of ours.
+    """
+    path = weights.find(name)
+    kind = weights.read(path)[0].get("model")
+    if kind not in MODELS:
+        raise WeightsError(f"{path.name} holds weights of {kind}; known: {', '.join(MODELS)}")
+    return getattr(import_module(MODELS[kind]), kind).from_pretrained(path).to(device)
+
+
+def load_shared(name: str | Path, *, device: str = "cpu") -> "Model":
+    """`load`, once for each file and device: codecs share one copy and must not change it."""
+    path = weights.find(name)
+    return _load_shared(path, path.stat().st_mtime_ns, device)
+
+
+@lru_cache(maxsize=8)
+def _load_shared(path: Path, _modified: int, device: str) -> "Model":
+    return load(path, device=device).requires_grad_(False)

@@ -1,0 +1,97 @@
+"""FSQ image tokenizer: a picture as a grid of integers from one fixed codebook."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from smalti.models.base import Model
+from smalti.ops import fsq
+
+
+@dataclass(frozen=True)
+class FsqConfig:
+    """The defaults are QKVAE-1m: 1,063,304 parameters, 15,360 codes, one token for 2 x 2 texels."""
+
+    levels: tuple[int, ...] = (8, 8, 8, 6, 5)
+    width: int = 104  # channels of every hidden layer, a multiple of 8
+    blocks: int = 2  # residual blocks on each side
+
+
+class FsqAutoencoder(Model):
+    """x ─encoder→ z ─FSQ→ digits ⇄ tokens;  digits ─dequantise→ ẑ ─decoder→ x̂
+
+    Pictures are `B 3 H W`, sRGB-encoded, in [-1, 1], H and W multiples of 2; tokens are
+    `B H/2 W/2` integers in 0 .. codebook_size - 1 (15,360 by default).
+
+    Quantiser: Mentzer et al. 2023, arXiv 2309.15505. Layers: QKVAE-1m's model card.
+    """
+
+    Config = FsqConfig
+    factor = 2  # texels a token, along each side
+
+    def __init__(self, config: FsqConfig | None = None) -> None:
+        super().__init__(config)
+        width, dims = self.config.width, len(self.config.levels)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, width, 3, padding=1),
+            nn.Conv2d(width, width, 4, stride=2, padding=1),
+            *[ResidualBlock(width) for _ in range(self.config.blocks)],
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
+            nn.Conv2d(width, dims, 1),
+        )
+        self.decoder = nn.Sequential(
+            nn.Conv2d(dims, width, 3, padding=1),
+            *[ResidualBlock(width) for _ in range(self.config.blocks)],
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.SiLU(),
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
+            nn.Conv2d(width, 3, 3, padding=1),
+            nn.Tanh(),
+        )
+
+    @property
+    def codebook_size(self) -> int:
+        return fsq.codebook_size(self.config.levels)
+
+    def forward(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+        """x̂ in [-1, 1], with straight-through gradients: what training minimises against x."""
+        return self.decoder(fsq.quantize(self.encoder(x), self.config.levels))
+
+    def encode(self, x: Float[Tensor, "B 3 H W"]) -> Int[Tensor, "B H/2 W/2"]:
+        """Tokens of pictures in [-1, 1]."""
+        return fsq.to_index(self.digits(x), self.config.levels)
+
+    def decode(self, tokens: Int[Tensor, "B h w"]) -> Float[Tensor, "B 3 2*h 2*w"]:
+        """Pictures in [-1, 1] of tokens; ValueError if a token is outside the codebook."""
+        return self.from_digits(fsq.from_index(tokens, self.config.levels))
+
+    def digits(self, x: Float[Tensor, "B 3 H W"]) -> Int[Tensor, "B D H/2 W/2"]:
+        """The quantised numbers behind the tokens, channel d in 0 .. levels[d] - 1."""
+        return fsq.to_digits(self.encoder(x), self.config.levels)
+
+    def from_digits(self, digits: Int[Tensor, "B D h w"]) -> Float[Tensor, "B 3 2*h 2*w"]:
+        """Pictures in [-1, 1] of quantised numbers."""
+        z_hat = fsq.dequantize(digits, self.config.levels)
+        return self.decoder(z_hat.to(self.dtype))
+
+
+class ResidualBlock(nn.Module):
+    """x + Conv3x3(SiLU(GroupNorm(Conv3x3(SiLU(GroupNorm(x))))))"""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.GroupNorm(8, width),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        return x + self.layers(x)

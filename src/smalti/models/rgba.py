@@ -1,0 +1,71 @@
+"""RGBA autoencoder: a picture with transparency as four numbers for each 16 x 16 texels."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from smalti.models.base import Model
+
+
+@dataclass(frozen=True)
+class RgbaConfig:
+    """The defaults are Parallax Vision Boxes-RGBA: 493,876 parameters."""
+
+    latent_channels: int = 4
+    width: int = 32  # channels after the first convolution; doubled at each of the next three
+
+
+class RgbaAutoencoder(Model):
+    """x ─encoder→ z ─decoder→ x̂
+
+    Pictures are `B 4 H W`, sRGB-encoded with straight alpha, in [0, 1], H and W multiples of 16;
+    the latent z is `B 4 H/16 W/16`, unbounded real numbers.
+
+    The children of `encoder` and `decoder` keep the numbering of the original's state dict
+    (`encoder.{0,2,4,6,8}`, `decoder.{0,3,6,9}`), so its checkpoint loads unchanged.
+    Layers: model card of Parallax Vision Boxes-RGBA.
+    """
+
+    Config = RgbaConfig
+    factor = 16  # texels a latent, along each side
+
+    def __init__(self, config: RgbaConfig | None = None) -> None:
+        super().__init__(config)
+        latent, w = self.config.latent_channels, self.config.width
+        self.encoder = nn.Sequential(
+            nn.Conv2d(4, w, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(w, 2 * w, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * w, 4 * w, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(4 * w, 8 * w, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(8 * w, latent, 1),
+        )
+        self.decoder = nn.Sequential(
+            nn.Conv2d(latent, 8 * w, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * w, 4 * w, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(w, 2 * w, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(w // 2, 16, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Float[Tensor, "B 4 H W"]) -> Float[Tensor, "B 4 H W"]:
+        return self.decode(self.encode(x))
+
+    def encode(self, x: Float[Tensor, "B 4 H W"]) -> Float[Tensor, "B C H/16 W/16"]:
+        """Latents of pictures in [0, 1]."""
+        return self.encoder(x)
+
+    def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 4 16*h 16*w"]:
+        """Pictures in [0, 1] of latents."""
+        return self.decoder(z)

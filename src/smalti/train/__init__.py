@@ -1,0 +1,1 @@
+"""Training makes weights; nothing that encodes or decodes imports this package."""
