@@ -1,0 +1,207 @@
+"""The classical codecs as yardsticks, through the same interface as our own.
+
+Their one section is a whole file in their own format, exactly as it lies on disk. They are no part
+of the registry: `smalti compare` runs them, `smalti encode` does not.
+"""
+
+import io
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from smalti.codec import Codec, Options, Size
+from smalti.errors import FormatError, ImageError, OptionError
+from smalti.image import from_uint8, to_uint8
+
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # channels -> Pillow's name
+SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
+
+
+@dataclass(frozen=True)
+class Baseline(Codec):
+    """x ─8 bit→ Pillow ─→ one file ─Pillow→ x̂
+
+    Grey and grey + alpha are handed over as such; a format that stores them as colour is converted
+    back after decoding, and its file is counted as it is.
+    """
+
+    channels: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
+    efforts: ClassVar[tuple[str, ...]] = ("medium",)  # one: the fields say how hard to search
+    title: ClassVar[str]  # as people write it
+    suffix: ClassVar[str]
+    format: ClassVar[str]  # Pillow's name
+
+    def __post_init__(self) -> None:
+        quality = getattr(self, "quality", 100)
+        if not 1 <= quality <= 100:
+            raise OptionError(f"{self.name}: quality {quality}; it goes from 1 to 100")
+        subsampling = getattr(self, "subsampling", "4:4:4")
+        if subsampling not in SUBSAMPLINGS:
+            known = ", ".join(SUBSAMPLINGS)
+            raise OptionError(f"{self.name}: subsampling {subsampling}; known: {known}")
+
+    @abstractmethod
+    def save_options(self, channels: int) -> dict[str, Any]:
+        """What Pillow's `save` is told."""
+
+    def encode(self, image: Tensor, options: Options) -> list[bytes]:
+        levels = to_uint8(image)
+        _register_jpeg_xl(self.format)
+        buffer = io.BytesIO()
+        try:
+            picture = Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
+            picture.save(buffer, self.format, **self.save_options(levels.shape[2]))
+        except Exception as error:  # each of the libraries behind Pillow has its own
+            height, width, _ = levels.shape
+            raise ImageError(
+                f"{self.title} cannot hold {width} x {height} texels in {MODES[levels.shape[2]]}"
+                f" ({error or type(error).__name__})"
+            ) from error
+        return [buffer.getvalue()]
+
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
+        if len(sections) != 1:
+            raise FormatError(f"{len(sections)} sections; a {self.name} file is 1")
+        _register_jpeg_xl(self.format)
+        try:
+            with Image.open(io.BytesIO(sections[0]), formats=[self.format]) as picture:
+                found = picture.size
+                levels = np.asarray(picture.convert(MODES[size.channels]))
+        except Exception as error:
+            raise FormatError(
+                f"no whole {self.title} file: {error or type(error).__name__}"
+            ) from error
+        if found != (size.width, size.height):
+            raise FormatError(
+                f"a {self.title} file of {found[0]} x {found[1]} texels; expected "
+                f"{size.width} x {size.height}"
+            )
+        return from_uint8(levels.reshape(size.height, size.width, size.channels)).to(device)
+
+
+def _register_jpeg_xl(pillow_format: str) -> None:
+    if pillow_format == "JXL":
+        import pillow_jxl  # noqa: F401  importing it is what tells Pillow of the format
+
+
+@dataclass(frozen=True)
+class Jpeg(Baseline):
+    """JPEG (ITU-T T.81) by libjpeg-turbo: progressive, Huffman tables fitted to the picture."""
+
+    name: ClassVar[str] = "jpeg"
+    title: ClassVar[str] = "JPEG"
+    summary: ClassVar[str] = "JPEG, progressive, optimised tables; no alpha"
+    channels: ClassVar[tuple[int, ...]] = (1, 3)
+    suffix: ClassVar[str] = ".jpg"
+    format: ClassVar[str] = "JPEG"
+    settings: ClassVar[tuple[str, ...]] = (
+        *[f"jpeg:quality={quality}" for quality in (5, 10, 25, 50, 75, 90)],
+        *[f"jpeg:quality={quality},subsampling=4:4:4" for quality in (90, 97)],
+    )
+
+    quality: int = 75
+    subsampling: str = "4:2:0"  # of the two chroma planes
+
+    def save_options(self, channels: int) -> dict[str, Any]:
+        return {
+            "quality": self.quality,
+            "subsampling": self.subsampling,
+            "optimize": True,
+            "progressive": True,
+        }
+
+
+@dataclass(frozen=True)
+class WebP(Baseline):
+    """Lossy WebP (RFC 9649) by libwebp; chroma is always 4:2:0."""
+
+    name: ClassVar[str] = "webp"
+    title: ClassVar[str] = "WebP"
+    summary: ClassVar[str] = "lossy WebP, method 6; 5 with alpha"
+    suffix: ClassVar[str] = ".webp"
+    format: ClassVar[str] = "WEBP"
+    settings: ClassVar[tuple[str, ...]] = tuple(
+        f"webp:quality={quality}" for quality in (1, 20, 50, 75, 90, 98)
+    )
+
+    quality: int = 75
+
+    def save_options(self, channels: int) -> dict[str, Any]:
+        # Method 6 looks so long for a smaller alpha plane (20 times method 5 for 3 % of the bytes)
+        # that it is left to pictures without.
+        return {"quality": self.quality, "method": 5 if channels in (2, 4) else 6}
+
+
+@dataclass(frozen=True)
+class Avif(Baseline):
+    """AVIF: a key frame of AV1, by libavif."""
+
+    name: ClassVar[str] = "avif"
+    title: ClassVar[str] = "AVIF"
+    summary: ClassVar[str] = "AVIF, speed 6"
+    suffix: ClassVar[str] = ".avif"
+    format: ClassVar[str] = "AVIF"
+    settings: ClassVar[tuple[str, ...]] = (
+        *[f"avif:quality={quality}" for quality in (1, 20, 40, 60, 80)],
+        *[f"avif:quality={quality},subsampling=4:4:4" for quality in (85, 97)],
+    )
+
+    quality: int = 60
+    subsampling: str = "4:2:0"
+    speed: int = 6  # 0 slow .. 10 fast; 4 takes five times as long and gains 0.3 dB or so
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.speed <= 10:
+            raise OptionError(f"avif: speed {self.speed}; it goes from 0 to 10")
+
+    def save_options(self, channels: int) -> dict[str, Any]:
+        return {"quality": self.quality, "subsampling": self.subsampling, "speed": self.speed}
+
+
+@dataclass(frozen=True)
+class JpegXl(Baseline):
+    """JPEG XL (ISO/IEC 18181) by libjxl; quality 100 is lossless."""
+
+    name: ClassVar[str] = "jxl"
+    title: ClassVar[str] = "JPEG XL"
+    summary: ClassVar[str] = "JPEG XL, effort 7; quality 100 is lossless"
+    suffix: ClassVar[str] = ".jxl"
+    format: ClassVar[str] = "JXL"
+    settings: ClassVar[tuple[str, ...]] = tuple(
+        f"jxl:quality={quality}" for quality in (1, 10, 40, 70, 90, 97, 100)
+    )
+
+    quality: int = 75
+    effort: int = 7  # 1 fast .. 9 slow
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.effort <= 9:
+            raise OptionError(f"jxl: effort {self.effort}; it goes from 1 to 9")
+
+    def save_options(self, channels: int) -> dict[str, Any]:
+        return {"quality": self.quality, "effort": self.effort, "lossless": self.quality == 100}
+
+
+@dataclass(frozen=True)
+class Png(Baseline):
+    """PNG (W3C recommendation, third edition) with zlib's best compression: lossless."""
+
+    name: ClassVar[str] = "png"
+    title: ClassVar[str] = "PNG"
+    summary: ClassVar[str] = "PNG, optimised; lossless"
+    suffix: ClassVar[str] = ".png"
+    format: ClassVar[str] = "PNG"
+    settings: ClassVar[tuple[str, ...]] = ("png",)
+
+    def save_options(self, channels: int) -> dict[str, Any]:
+        return {"optimize": True}
+
+
+BASELINES: dict[str, type[Baseline]] = {cls.name: cls for cls in (Jpeg, WebP, Avif, JpegXl, Png)}

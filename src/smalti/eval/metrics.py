@@ -1,0 +1,172 @@
+"""How far a decoded picture is from the original: PSNR, SSIM and MS-SSIM on 8-bit pictures.
+
+    x  H W C uint8, the user's picture;  y  H W C uint8, decoded from the file
+
+C is 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. What is compared are planes in 0 .. 255:
+
+- Where both pictures have alpha 255 everywhere, or none: the colour planes.
+- Otherwise: the colour planes premultiplied with alpha, c * a / 255, and the alpha plane with the
+  same weight as each of them. Colour under alpha 0 is invisible and does not count; what differs
+  over every background counts through alpha.
+
+Each metric of a picture is computed on these planes, in the sRGB encoding as stored. Results of
+several pictures are averaged by the caller: the mean of the pictures' PSNRs, not of their errors.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from smalti.errors import ImageError
+
+PEAK = 255.0
+SSIM_TAPS = 11
+SSIM_SIGMA = 1.5  # texels
+SSIM_C1 = (0.01 * PEAK) ** 2
+SSIM_C2 = (0.03 * PEAK) ** 2
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first
+MS_SSIM_SIDE = SSIM_TAPS * 2 ** (len(MS_SSIM_WEIGHTS) - 1)  # 176 texels
+STRIP_BYTES = 2**20  # of the planes filtered at a time: they stay in the second-level cache
+
+
+def psnr(x: np.ndarray, y: np.ndarray) -> float:
+    """Peak signal-to-noise ratio, 10 log10(255² / MSE), in dB; `math.inf` for equal pictures.
+
+    Args:
+        x, y: H W C uint8 of one shape.
+
+    Raises:
+        ImageError: not two such pictures.
+    """
+    mse = float(np.mean([np.square(a - b).mean() for a, b in _planes(x, y)]))
+    return 10 * math.log10(PEAK**2 / mse) if mse else math.inf
+
+
+def ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """Structural similarity, at most 1: mean over the picture, then over the planes.
+
+    Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE
+    Transactions on Image Processing 13(4), 2004, equation 13: Gaussian window of 11 x 11 texels
+    with sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance, only windows within the picture.
+
+    Args:
+        x, y: H W C uint8 of one shape.
+
+    Returns:
+        NaN if a side is under 11 texels.
+
+    Raises:
+        ImageError: not two such pictures.
+    """
+    planes = _planes(x, y)
+    if min(x.shape[:2]) < SSIM_TAPS:
+        return math.nan
+    return float(np.mean([_ssim_and_contrast(a, b)[0] for a, b in planes]))
+
+
+def ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """Multi-scale structural similarity, 0 .. 1: five scales, then the mean over the planes.
+
+    Wang, Simoncelli and Bovik, "Multiscale structural similarity for image quality assessment",
+    Asilomar 2003, equation 7: the contrast-structure term of each scale, and at the coarsest the
+    luminance term too, each averaged over the picture, raised to its weight and multiplied. From
+    scale to scale 2 x 2 texels are averaged; an odd last row or column is dropped. A negative mean
+    counts as 0, since it has no real power.
+
+    Args:
+        x, y: H W C uint8 of one shape.
+
+    Returns:
+        NaN if a side is under 176 texels: its coarsest scale would be smaller than the window.
+
+    Raises:
+        ImageError: not two such pictures.
+    """
+    planes = _planes(x, y)
+    if min(x.shape[:2]) < MS_SSIM_SIDE:
+        return math.nan
+    return float(np.mean([_ms_ssim_of_plane(a, b) for a, b in planes]))
+
+
+def _planes(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of H W float64 planes in 0 .. 255, as the module's docstring defines them."""
+    if x.shape != y.shape or x.ndim != 3 or not 1 <= x.shape[2] <= 4:
+        raise ImageError(f"pictures to compare are H W C of one shape, not {x.shape} and {y.shape}")
+    if x.dtype != np.uint8 or y.dtype != np.uint8:
+        raise ImageError(f"pictures to compare are uint8, not {x.dtype} and {y.dtype}")
+    if x.size == 0:
+        raise ImageError(f"pictures of {x.shape[1]} x {x.shape[0]} have no texel to compare")
+    return _plane_pairs(x, y)
+
+
+def _plane_pairs(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    channels = x.shape[2]
+    if channels in (1, 3):
+        for c in range(channels):
+            yield x[:, :, c].astype(np.float64), y[:, :, c].astype(np.float64)
+        return
+    alphas = x[:, :, -1].astype(np.float64), y[:, :, -1].astype(np.float64)
+    if min(alphas[0].min(), alphas[1].min()) == PEAK:
+        yield from _plane_pairs(x[:, :, :-1], y[:, :, :-1])
+        return
+    for c in range(channels - 1):
+        yield x[:, :, c] * alphas[0] / PEAK, y[:, :, c] * alphas[1] / PEAK
+    yield alphas
+
+
+def _ms_ssim_of_plane(x: np.ndarray, y: np.ndarray) -> float:
+    product = 1.0
+    for weight in MS_SSIM_WEIGHTS[:-1]:
+        product *= max(_ssim_and_contrast(x, y)[1], 0.0) ** weight
+        x, y = _halve(x), _halve(y)
+    return product * max(_ssim_and_contrast(x, y)[0], 0.0) ** MS_SSIM_WEIGHTS[-1]
+
+
+def _halve(plane: np.ndarray) -> np.ndarray:
+    height, width = plane.shape
+    even = plane[: height // 2 * 2, : width // 2 * 2]
+    return (even[::2, ::2] + even[::2, 1::2] + even[1::2, ::2] + even[1::2, 1::2]) / 4
+
+
+def _ssim_and_contrast(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Means over all windows of SSIM and of its contrast-structure factor; planes H W."""
+    height, width = x.shape
+    windows = (height - SSIM_TAPS + 1) * (width - SSIM_TAPS + 1)
+    strip = max(1, STRIP_BYTES // (4 * 8 * width))  # rows of windows at a time
+    ssim_sum = contrast_sum = 0.0
+    for top in range(0, height - SSIM_TAPS + 1, strip):
+        rows = slice(top, min(top + strip + SSIM_TAPS - 1, height))
+        a, b = x[rows], y[rows]
+        mean_a, mean_b, squares, product = _blur(np.stack([a, b, a * a + b * b, a * b]))
+        means_product = mean_a * mean_b
+        means_squared = mean_a * mean_a + mean_b * mean_b
+        # The variances of x and y enter SSIM only as their sum: four blurs do, instead of five.
+        contrast = 2 * (product - means_product) + SSIM_C2
+        contrast /= squares - means_squared + SSIM_C2
+        contrast_sum += float(contrast.sum())
+        contrast *= (2 * means_product + SSIM_C1) / (means_squared + SSIM_C1)
+        ssim_sum += float(contrast.sum())
+    return ssim_sum / windows, contrast_sum / windows
+
+
+def _blur(planes: np.ndarray) -> np.ndarray:
+    """Gaussian window over the last two axes, where it lies within: H W -> H - 10, W - 10."""
+    offsets = np.arange(SSIM_TAPS) - SSIM_TAPS // 2
+    taps = np.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
+    taps /= taps.sum()
+    rows, columns = planes.shape[1] - SSIM_TAPS + 1, planes.shape[2] - SSIM_TAPS + 1
+    down = _symmetric_sum([planes[:, k : k + rows] for k in range(SSIM_TAPS)], taps)
+    return _symmetric_sum([down[:, :, k : k + columns] for k in range(SSIM_TAPS)], taps)
+
+
+def _symmetric_sum(shifted: list[np.ndarray], taps: np.ndarray) -> np.ndarray:
+    """Sum of taps[k] * shifted[k] for symmetric taps: one multiplication for each pair."""
+    middle = len(taps) // 2
+    total = taps[middle] * shifted[middle]
+    pair = np.empty_like(total)
+    for k in range(middle):
+        np.add(shifted[k], shifted[-1 - k], out=pair)
+        pair *= taps[k]
+        total += pair
+    return total

@@ -1,0 +1,201 @@
+"""Every contender on every picture: real files, decoded from disk, measured on 8-bit pictures."""
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from smalti.codec import Size
+from smalti.errors import ImageError, OptionError, SmaltiError
+from smalti.eval import metrics
+from smalti.eval.contenders import Contender, decode, default_contenders, encode, resolve
+from smalti.eval.log import Log
+from smalti.eval.results import Results, Row
+from smalti.files import write_atomically
+from smalti.image import load, to_uint8
+
+__all__ = ["compare", "default_contenders"]
+
+WARM_UP_SIDE = 32  # texels
+
+OnProgress = Callable[[int, int, str], None]
+
+
+def compare(
+    pictures: Sequence[Path],
+    contenders: Sequence[str],
+    folder: Path,
+    *,
+    device: str = "cpu",
+    on_progress: OnProgress = lambda done, total, text: None,
+) -> Results:
+    """Run every contender on every picture, and measure the files.
+
+    Each compressed file is written to `folder/files`, read back, decoded, converted to 8 bits and
+    compared with the user's picture. `folder/results.jsonl` gets a line for each as soon as it is
+    there, after a line with the conditions (versions, processor, threads, date). A second call
+    with the same folder does only what is missing: pairs without a line, with a failure, with
+    another picture file, another version of the codec, or without their compressed file.
+
+    Encoding is timed from the picture in memory to the bytes, decoding from the bytes to the
+    picture, neither with the disk. Before its first picture each contender handles a tiny one,
+    untimed, so that compilation and the loading of weights count for none.
+
+    Args:
+        pictures: files that `smalti.load` reads.
+        contenders: "codec" or "codec:field=value,...", of the registry or a baseline.
+        folder: for the files and the results; made if missing.
+        device: where our codecs run, a torch device. The baselines run on the CPU.
+        on_progress: called with (pairs done, pairs in all, what is being done).
+
+    Returns:
+        The rows of these pictures and contenders. Where one could not do the other, the row has
+        the reason instead of numbers.
+
+    Raises:
+        OptionError: an unknown contender or setting, or nothing to compare.
+    """
+    chosen = [resolve(text) for text in dict.fromkeys(contenders)]
+    sources = _names(pictures)
+    if not chosen or not sources:
+        raise OptionError(
+            f"{len(sources)} pictures and {len(chosen)} contenders; a comparison needs one of each"
+        )
+    (folder / "files").mkdir(parents=True, exist_ok=True)
+    log = Log(folder, device)
+    rows, warm = [], set()
+    total = len(sources) * len(chosen)
+    for name, path in sources.items():
+        picture = _Picture(name, path)
+        for contender in chosen:
+            text = f"{name}: {contender.label}"
+            on_progress(len(rows), total, text)
+            row = log.find(name, picture.sha256, contender.text, contender.version)
+            if row is None:
+                if picture.error == "" and (key := (contender.text, picture.channels)) not in warm:
+                    _warm_up(contender, picture.channels, device)
+                    warm.add(key)
+
+                def on_step(done: int, steps: int, text: str = text) -> None:
+                    on_progress(len(rows), total, f"{text}, step {done} of {steps}")
+
+                row = _measure(picture, contender, folder, device, on_step)
+                log.append(row)
+            rows.append(row)
+    on_progress(total, total, "done")
+    return Results(folder, sources, tuple(rows), log.conditions_of(rows))
+
+
+def _names(pictures: Sequence[Path]) -> dict[str, Path]:
+    """A name of its own for each picture, from its file name and, where needed, its folder."""
+    names: dict[str, Path] = {}
+    taken: set[str] = set()  # in lower case: some file systems know no other difference
+    for path in dict.fromkeys(path.absolute() for path in pictures):
+        flat = f"{path.parent.name}_{path.name}"
+        numbered = (f"{flat}-{number}" for number in range(2, len(pictures) + 2))
+        name = next(
+            name for name in (path.stem, path.name, flat, *numbered) if name.lower() not in taken
+        )
+        names[name] = path
+        taken.add(name.lower())
+    return names
+
+
+class _Picture:
+    """A user's picture, read when it is first needed."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name = name
+        self.path = path
+        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        self._image: Tensor | None = None
+        self._error: str | None = None
+
+    @property
+    def error(self) -> str:
+        """Why it cannot be read, or ""."""
+        if self._error is None:
+            try:
+                self._image = load(self.path)
+                self._error = ""
+            except ImageError as cause:
+                self._error = str(cause)
+        return self._error
+
+    @property
+    def image(self) -> Tensor:
+        assert self.error == ""
+        assert self._image is not None
+        return self._image
+
+    @property
+    def channels(self) -> int:
+        return self.image.shape[0]
+
+
+def _measure(
+    picture: _Picture,
+    contender: Contender,
+    folder: Path,
+    device: str,
+    on_step: Callable[[int, int], None],
+) -> Row:
+    height, width = picture.image.shape[1:] if not picture.error else (0, 0)
+    row = Row(
+        picture=picture.name,
+        sha256=picture.sha256,
+        contender=contender.text,
+        codec=contender.codec.name,
+        version=contender.version,
+        label=contender.label,
+        series=contender.series,
+        width=width,
+        height=height,
+        channels=0 if picture.error else picture.channels,
+        megapixels=width * height / 1e6,
+    )
+    if picture.error:
+        return dataclasses.replace(row, error=picture.error)
+    try:
+        started = time.perf_counter()
+        data = encode(picture.image, contender, device=device, on_step=on_step)
+        encode_seconds = time.perf_counter() - started
+        path = folder / "files" / f"{picture.name}.{contender.slug}{contender.suffix}"
+        write_atomically(path, data)
+        data = path.read_bytes()
+        started = time.perf_counter()
+        x_hat = decode(data, contender, Size(*picture.image.shape), device=device).cpu()
+        decode_seconds = time.perf_counter() - started
+        x, y = to_uint8(picture.image), to_uint8(x_hat)
+        return dataclasses.replace(
+            row,
+            bytes=path.stat().st_size,
+            bpp=8 * path.stat().st_size / (width * height),
+            psnr=metrics.psnr(x, y),
+            ssim=metrics.ssim(x, y),
+            ms_ssim=metrics.ms_ssim(x, y),
+            encode_seconds=encode_seconds,
+            decode_seconds=decode_seconds,
+            file=path.relative_to(folder).as_posix(),
+            file_sha256=hashlib.sha256(data).hexdigest(),
+        )
+    except SmaltiError as cause:
+        return dataclasses.replace(row, error=str(cause))
+
+
+def _warm_up(contender: Contender, channels: int, device: str) -> None:
+    ramp = torch.linspace(0, 1, WARM_UP_SIDE)
+    tiny = torch.stack([ramp.expand(WARM_UP_SIDE, -1)] * channels)
+    if channels in (2, 4) and {2, 4}.isdisjoint(contender.codec.channels):
+        tiny[-1] = 1
+    if "steps" in {f.name for f in dataclasses.fields(contender.codec.Options)}:
+        # An optimisation takes as long on a tiny picture as on a large one; one step is enough.
+        contender = resolve(f"{contender.text}{',' if ':' in contender.text else ':'}steps=1")
+    try:
+        decode(encode(tiny, contender, device=device), contender, Size(*tiny.shape), device=device)
+    except SmaltiError:
+        return  # the picture's own row says why, if it fails too

@@ -1,0 +1,337 @@
+import base64
+import io
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import smalti
+from smalti.errors import OptionError
+from smalti.eval import report, run
+from smalti.eval.results import Results, Row
+from smalti.image import to_uint8
+
+CONTENDERS = (
+    "bc7:effort=ultrafast",
+    "jpeg:quality=20",
+    "jpeg:quality=80",
+    "webp:quality=50",
+    "png",
+)
+
+
+def save(path: Path, channels: int, seed: int = 0) -> Path:
+    """A PNG of noise that was blurred: smooth, but no codec's best case."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (9, 11, channels), np.uint8)
+    large = [Image.fromarray(small[:, :, c]).resize((52, 45), 3) for c in range(channels)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.merge({3: "RGB", 4: "RGBA"}[channels], large).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory) -> Results:
+    """An opaque and a transparent picture."""
+    folder = tmp_path_factory.mktemp("compared")
+    pictures = [save(folder / "opaque.png", 3), save(folder / "clear.png", 4)]
+    return run.compare(pictures, CONTENDERS, folder / "out")
+
+
+def test_rows_are_of_the_files_on_disk(compared):
+    done = [row for row in compared.rows if not row.error]
+    assert len(done) == 8
+    for row in done:
+        path = compared.folder / row.file
+        assert row.bytes == path.stat().st_size
+        assert row.bpp == 8 * row.bytes / (52 * 45)
+        original = np.asarray(Image.open(compared.sources[row.picture]))
+        assert psnr_by_hand(original, decoded_by_hand(path)) == pytest.approx(row.psnr, abs=1e-9)
+
+
+def decoded_by_hand(path: Path) -> np.ndarray:
+    if path.suffix == ".smt":
+        return to_uint8(smalti.decode(path.read_bytes()))
+    return np.asarray(Image.open(path))
+
+
+def psnr_by_hand(x: np.ndarray, y: np.ndarray) -> float:
+    x, y = x.astype(float), y.astype(float)
+    if x.shape[2] == 4:
+        for picture in (x, y):
+            picture[..., :3] *= picture[..., 3:] / 255
+    mse = np.mean((x - y) ** 2)
+    return 10 * math.log10(255**2 / mse) if mse else math.inf
+
+
+def test_what_a_codec_cannot_do_is_a_row_with_its_reason(compared):
+    assert [(row.picture, row.contender) for row in compared.failures] == [
+        ("clear", "jpeg:quality=20"),
+        ("clear", "jpeg:quality=80"),
+    ]
+    for row in compared.failures:
+        assert re.fullmatch(
+            r"JPEG has no alpha, and this picture's goes down to \d+ of 255", row.error
+        )
+        assert math.isnan(row.psnr)
+
+
+def test_an_unreadable_picture_fails_alone(tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    good = save(tmp_path / "good.png", 3)
+    results = run.compare([broken, good], ["png", "jpeg"], tmp_path / "out")
+    assert [(row.picture, bool(row.error)) for row in results.rows] == [
+        ("broken", True),
+        ("broken", True),
+        ("good", False),
+        ("good", False),
+    ]
+    assert "broken.png" in results.rows[0].error
+    page = report.write_report(results, tmp_path / "out").read_text()
+    assert [picture["name"] for picture in embedded(page)["pictures"]] == ["good"]
+
+
+def test_opaque_alpha_goes_through_a_codec_without_alpha(tmp_path):
+    path = save(tmp_path / "a.png", 3)
+    opaque = tmp_path / "b.png"
+    Image.open(path).convert("RGBA").save(opaque)
+    rows = run.compare([path, opaque], ["jpeg"], tmp_path / "out").rows
+    assert rows[0].error == rows[1].error == ""
+    assert rows[0].psnr == rows[1].psnr
+
+
+def test_means_are_over_the_pictures_done(compared):
+    means = {mean.contender: mean for mean in compared.means()}
+    webp = [row for row in compared.rows if row.contender == "webp:quality=50"]
+    assert means["webp:quality=50"].psnr == pytest.approx((webp[0].psnr + webp[1].psnr) / 2)
+    assert means["webp:quality=50"].bpp == 8 * (webp[0].bytes + webp[1].bytes) / (2 * 52 * 45)
+    assert (means["jpeg:quality=20"].pictures, means["jpeg:quality=20"].failed) == (1, 1)
+    assert (means["png"].psnr, means["png"].exact) == (math.inf, 2)
+    assert math.isnan(means["png"].ms_ssim)  # the pictures are too small for it
+
+
+def test_a_second_run_measures_nothing_again(compared):
+    log = compared.folder / "results.jsonl"
+    before = log.read_text().splitlines()
+    again = run.compare(list(compared.sources.values()), CONTENDERS, compared.folder)
+    after = log.read_text().splitlines()
+    assert repr(again.rows) == repr(compared.rows)  # NaN is not equal to itself, its repr is
+    assert after[: len(before)] == before
+    retried = [json.loads(line) for line in after[len(before) :]]
+    assert all(line.get("error") or "smalti" in line for line in retried)
+
+
+def test_an_interrupted_run_goes_on(tmp_path):
+    picture, out = save(tmp_path / "a.png", 3), tmp_path / "out"
+
+    def interrupt(done: int, total: int, text: str) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    contenders = ["jpeg", "png", "webp"]
+    with pytest.raises(KeyboardInterrupt):
+        run.compare([picture], contenders, out, on_progress=interrupt)
+    log = out / "results.jsonl"
+    log.write_text(log.read_text() + '{"picture": "a", "conte')  # killed while writing
+    times = {path.name: path.stat().st_mtime_ns for path in (out / "files").iterdir()}
+    assert len(times) == 2
+    results = run.compare([picture], contenders, out)
+    assert [row.contender for row in results.rows] == contenders
+    assert len(results.conditions) == 2
+    for name, modified in times.items():
+        assert (out / "files" / name).stat().st_mtime_ns == modified
+    lines = [line for line in log.read_text().splitlines() if '"contender"' in line]
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize("change", ["other picture", "other file", "no file"])
+def test_what_no_longer_holds_is_measured_anew(tmp_path, change):
+    picture, out = save(tmp_path / "a.png", 3), tmp_path / "out"
+    (row,) = run.compare([picture], ["jpeg"], out).rows
+    path = out / row.file
+    if change == "other picture":
+        save(picture, 3, seed=9)
+    elif change == "other file":
+        path.write_bytes(bytes(row.bytes))
+    else:
+        path.unlink()
+    (again,) = run.compare([picture], ["jpeg"], out).rows
+    original = np.asarray(Image.open(picture))
+    assert again.psnr == pytest.approx(psnr_by_hand(original, decoded_by_hand(path)))
+    assert (again.sha256 == row.sha256) == (change != "other picture")
+
+
+def test_pictures_of_one_name_keep_apart(tmp_path):
+    paths = [save(tmp_path / folder / "a.png", 3, seed) for seed, folder in enumerate("xyz")]
+    results = run.compare([*paths, paths[0]], ["png"], tmp_path / "out")
+    assert list(results.sources) == ["a", "a.png", "z_a.png"]
+    assert len({row.file for row in results.rows}) == 3
+
+
+def test_unknown_contenders_are_refused_before_anything_runs(tmp_path):
+    picture = save(tmp_path / "a.png", 3)
+    with pytest.raises(OptionError, match=r"unknown codec 'gif'; known: bc7, .*jpeg"):
+        run.compare([picture], ["png", "gif"], tmp_path / "out")
+    with pytest.raises(OptionError, match="jpeg has no setting 'speed'"):
+        run.compare([picture], ["jpeg:speed=1"], tmp_path / "out")
+    with pytest.raises(OptionError, match="0 pictures and 1 contenders"):
+        run.compare([], ["png"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_default_contender_resolves():
+    assert {"bc7:effort=fast", "png"} < set(run.default_contenders())
+    for text in run.default_contenders():
+        assert run.resolve(text).text == text
+
+
+BLANK = Row("a", "", "", "", "", "", "", 100, 80, 3, 0.008, encode_seconds=1, decode_seconds=1)
+
+
+def made_up(codec: str, bpp: float, psnr: float, picture: str = "a") -> Row:
+    return replace(
+        BLANK,
+        picture=picture,
+        codec=codec,
+        contender=f"{codec}:quality={bpp}",
+        label=f"{codec} {bpp:g}",
+        series=codec,
+        bytes=round(bpp * 1000),
+        psnr=psnr,
+    )
+
+
+def duel(*rows: Row):
+    return Results(Path(), {}, rows, ()).duels()[0]
+
+
+def test_a_classical_curve_is_read_at_our_size():
+    curve = made_up("jpeg", 1, 30), made_up("jpeg", 4, 40)
+    lost = duel(made_up("bc7", 2, 33), *curve)
+    assert (lost.rival, lost.ahead) == ("jpeg", 0)
+    assert lost.gap == pytest.approx(2)  # half-way in log bpp: 35 dB
+    assert "jpeg reaches 35.0 dB at the same size, 2.0 dB more; use jpeg unless" in lost.sentence
+    won = duel(made_up("bc7", 2, 38), *curve)
+    assert won.gap == pytest.approx(-3)
+    assert (
+        "best classical codec, jpeg reaches 35.0 dB at the same size, 3.0 dB less" in won.sentence
+    )
+
+
+def test_beyond_a_curve_its_nearest_cheaper_setting_counts():
+    found = duel(made_up("bc7", 8, 39), made_up("jpeg", 1, 30), made_up("jpeg", 4, 40))
+    assert found.rival == "jpeg 4"
+    assert "reaches 40.0 dB in 4.00 bpp, 1.0 dB more" in found.sentence
+    none = duel(made_up("bc7", 0.5, 20), made_up("jpeg", 1, 30))
+    assert (none.rival, none.ahead, none.pictures) == ("", 0, 0)
+    assert "no classical setting here is as small; the smallest, jpeg 1," in none.sentence
+
+
+def test_lossless_is_better_than_any_psnr():
+    found = duel(made_up("bc7", 8, 46), made_up("webp", 4, 50), made_up("png", 6, math.inf))
+    assert found.rival == "png 6"
+    assert found.gap == math.inf
+    assert "png 6 reaches every texel exactly in 6.00 bpp; use png" in found.sentence
+
+
+def test_duels_are_on_the_same_pictures():
+    found = duel(
+        made_up("bc7", 2, 33),
+        made_up("bc7", 2, 43, "b"),
+        made_up("jpeg", 2, 50),  # could not do picture b
+        made_up("webp", 2, 34),
+        made_up("webp", 2, 40, "b"),
+    )
+    assert found.rival == "webp 2"
+    assert found.gap == pytest.approx(-1)  # 37 dB against 38
+    assert found.sentence.endswith("It is ahead on 1 of 2 pictures.")
+
+
+def embedded(page: str) -> dict:
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    return json.loads(text)
+
+
+def test_the_report_is_one_file_with_everything_in_it(compared):
+    path = report.write_report(compared, compared.folder)
+    page = path.read_text()
+    assert path.name == "report.html"
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:|//|file:)|url\(|@import""", page)
+    assert "/*" + "DATA*/" not in page
+    data = embedded(page)
+    assert data["names"] == ["opaque", "clear"]
+    by_key = {(row["picture"], row["contender"]): row for row in data["rows"]}
+    done = [row for row in compared.rows if not row.error]
+    assert len(by_key) == len(done)
+    for row in done:
+        shown = by_key[row.picture, row.contender]
+        assert (shown["bytes"], shown["bpp"]) == (row.bytes, row.bpp)
+        assert float(shown["psnr"]) == row.psnr
+        assert shown["ssim"] == row.ssim
+    assert len(data["failures"]) == 2
+    assert [d["sentence"] for d in data["duels"]] == compared.verdicts()
+    assert [group["label"] for group in data["groups"]] == [
+        "All 2 pictures",
+        "1 picture that every codec took",
+    ]
+
+
+def test_the_report_shows_the_pixels_of_the_files(compared):
+    data = embedded(report.write_report(compared, compared.folder).read_text())
+    for picture in data["pictures"]:
+        original = np.asarray(Image.open(compared.sources[picture["name"]]))
+        assert psnr_by_hand(original, pixels(picture["original"])) == math.inf
+        for contender, uri in picture["decoded"].items():
+            (row,) = (
+                row
+                for row in compared.rows
+                if (row.picture, row.contender) == (picture["name"], contender)
+            )
+            assert psnr_by_hand(original, pixels(uri)) == pytest.approx(row.psnr, abs=1e-9)
+
+
+def pixels(uri: str) -> np.ndarray:
+    head, _, code = uri.partition(",")
+    assert head == "data:image/webp;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(code))))
+
+
+def test_a_page_too_large_shows_crops_of_the_most_detailed_place(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    levels = rng.integers(0, 4, (400, 600, 3), np.uint8)
+    levels[208:328, 304:424] = rng.integers(0, 256, (120, 120, 3))
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    results = run.compare([tmp_path / "a.png"], ["png"], tmp_path / "out")
+    monkeypatch.setattr(report, "PIXEL_BUDGET", 300_000)
+    path = report.write_report(results, tmp_path / "out")
+    assert path.stat().st_size < 400_000
+    (picture,) = embedded(path.read_text())["pictures"]
+    crop = picture["crop"]
+    bottom, right = crop["top"] + crop["height"], crop["left"] + crop["width"]
+    assert crop["top"] <= 208 < 328 <= bottom
+    assert crop["left"] <= 304 < 424 <= right
+    assert 128 <= crop["height"] < 400
+    part = levels[crop["top"] : bottom, crop["left"] : right]
+    for uri in (picture["original"], picture["decoded"]["png"]):
+        assert np.array_equal(pixels(uri), part)
+
+
+def test_a_page_that_is_still_too_large_shows_some_of_the_pictures(compared, monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "PIXEL_BUDGET", 1)
+    data = embedded(report.write_report(compared, tmp_path / "new").read_text())
+    assert len(data["pictures"]) == 1
+    assert {row["picture"] for row in data["rows"]} == {"opaque", "clear"}
+
+
+def test_names_cannot_break_the_page(tmp_path):
+    picture = save(tmp_path / "<script>alert(1)<!--.png", 3)
+    results = run.compare([picture], ["png"], tmp_path / "out")
+    page = report.write_report(results, tmp_path / "out").read_text()
+    assert "<script>alert" not in page
+    assert embedded(page)["names"] == ["<script>alert(1)<!--"]
