@@ -8,7 +8,9 @@ from pathlib import Path
 # cache of its own. Set before numba is imported.
 ROOT = Path(__file__).parents[1]
 KERNELS = b"".join(
-    source for path in sorted((ROOT / "src").rglob("*.py")) if b"njit" in (source := path.read_bytes())
+    source
+    for path in sorted((ROOT / "src").rglob("*.py"))
+    if b"njit" in (source := path.read_bytes())
 )
 os.environ.setdefault(
     "NUMBA_CACHE_DIR", str(ROOT / ".numba_cache" / hashlib.sha256(KERNELS).hexdigest()[:16])

@@ -60,6 +60,7 @@ def encode(
         ImageError: no picture in the above sense.
     """
     codec, settings = resolve(codec) if isinstance(codec, str) else (codec, {})
+    _check_device(device)
     settings = {"device": device, "seed": seed, "on_step": on_step} | settings
     if effort is not None:
         settings["effort"] = effort
@@ -106,6 +107,7 @@ def decode(
         WeightsError: the weights it was made with are not here.
         OptionError: a window outside the picture, or a size for a codec with a fixed one.
     """
+    _check_device(device)
     codec, shape, sections, _ = _open(data)
     height, width = size or shape[1:]
     if height < 1 or width < 1:
@@ -224,6 +226,14 @@ def _options(codec: Codec, settings: dict[str, Any]) -> Options:
     return options
 
 
+def _check_device(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as cause:  # no such device, or torch built without it
+        reason = str(cause).partition("\n")[0]
+        raise OptionError(f"device {name!r} cannot be used here: {reason}") from cause
+
+
 def _checked_size(image: Tensor) -> Size:
     if image.ndim != 3 or not 1 <= image.shape[0] <= 4 or 0 in image.shape:
         raise ImageError(f"a picture is C H W with 1 to 4 channels, not {tuple(image.shape)}")
@@ -246,8 +256,9 @@ def _open(data: bytes) -> tuple[Codec, Size, tuple[bytes, ...], bytes]:
     return codec, Size(held.channels, held.height, held.width), held.sections, held.weights
 
 
-# Pictures of other channel counts than a codec's own: grey becomes equal red, green and blue, and
-# alpha that a codec cannot carry becomes a lossless 8-bit plane in one more section, the last.
+# Pictures of other channel counts than a codec's own: grey becomes equal red, green and blue, a
+# codec that insists on alpha gets an opaque one, and alpha that a codec cannot carry becomes a
+# lossless 8-bit plane in one more section, the last.
 
 
 def _alpha_apart(codec: Codec, size: Size) -> bool:
@@ -257,8 +268,11 @@ def _alpha_apart(codec: Codec, size: Size) -> bool:
 def _inner_size(codec: Codec, size: Size) -> Size:
     """The size of the picture that the codec itself sees."""
     channels = size.channels - 1 if _alpha_apart(codec, size) else size.channels
-    if channels not in codec.channels:
+    if channels not in codec.channels and channels < 3:
         channels += 2  # grey -> colour
+    if channels not in codec.channels:
+        channels += 1  # opaque alpha
+    assert channels in codec.channels
     return size._replace(channels=channels)
 
 
@@ -266,8 +280,11 @@ def _encode_any(codec: Codec, image: Tensor, options: Options) -> list[bytes]:
     size = Size(*image.shape)
     alpha_apart = _alpha_apart(codec, size)
     inner = image[:-1] if alpha_apart else image
-    if inner.shape[0] not in codec.channels:
+    missing = _inner_size(codec, size).channels - inner.shape[0]
+    if missing >= 2:
         inner = torch.cat([inner[:1], inner[:1], inner])
+    if missing in (1, 3):
+        inner = torch.cat([inner, torch.ones_like(inner[:1])])
     sections = codec.encode(inner, options)
     if alpha_apart:
         plane = (image[-1:] * 255).round().to(torch.uint8).cpu().numpy()
@@ -314,7 +331,8 @@ def _split_alpha(sections: tuple[bytes, ...], size: Size) -> tuple[tuple[bytes, 
 
 
 def _to_channels(inner: Tensor, channels: int) -> Tensor:
-    """Undo grey -> colour."""
-    if inner.shape[0] == channels:
-        return inner
-    return torch.cat([inner[:3].mean(0, keepdim=True), inner[3:]])
+    """Undo grey -> colour and the opaque alpha."""
+    colour, alpha = inner[:3], inner[3:]
+    if channels <= 2 and inner.shape[0] >= 3:
+        colour = colour.mean(0, keepdim=True)
+    return colour if channels in (1, 3) else torch.cat([colour, alpha])

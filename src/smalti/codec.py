@@ -63,6 +63,7 @@ class Codec(ABC):
     channels: ClassVar[tuple[int, ...]]  # what `encode` takes; the caller converts the rest
     efforts: ClassVar[tuple[str, ...]] = EFFORTS
     settings: ClassVar[tuple[str, ...]]  # what `smalti compare` runs: "name:field=value,..."
+    exact: ClassVar[bool] = False  # decodes to the same 8-bit picture on every machine
     foreign: ClassVar[tuple[str, ...]] = ()  # suffixes of other formats it writes, ".dds"
     Options: ClassVar[type[Options]] = Options
 

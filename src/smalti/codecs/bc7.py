@@ -28,6 +28,7 @@ class Bc7(Codec):
     summary: ClassVar[str] = "GPU texture blocks, 8 bits a texel, random access, also .dds"
     channels: ClassVar[tuple[int, ...]] = (3, 4)
     settings: ClassVar[tuple[str, ...]] = ("bc7:effort=fast", "bc7:effort=best")
+    exact: ClassVar[bool] = True
     foreign: ClassVar[tuple[str, ...]] = (".dds",)
 
     def encode(self, image: Tensor, options: Options) -> list[bytes]:

@@ -29,9 +29,9 @@ class RgbaAe(TrainedCodec):
     name: ClassVar[str] = "rgba-ae"
     summary: ClassVar[str] = "tiny autoencoder for pictures with transparency, 16 x 16 texels"
     channels: ClassVar[tuple[int, ...]] = (4,)
-    settings: ClassVar[tuple[str, ...]] = ("rgba-ae:step=0.25", "rgba-ae")
+    settings: ClassVar[tuple[str, ...]] = ("rgba-ae:step=0.5", "rgba-ae")
 
-    step: float = 1 / 16  # of the uniform quantiser, in latent units
+    step: float = 1 / 8  # of the uniform quantiser, in latent units
     weights: str = field(default="rgba-boxes", metadata=NOT_ON_WIRE)
 
     def __post_init__(self) -> None:
