@@ -1,0 +1,34 @@
+"""The `smalti` command: thin, and without torch until a command needs it."""
+
+import os
+import sys
+
+from smalti.errors import SmaltiError
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
+    import tyro
+
+    from smalti.cli.commands import COMMANDS
+
+    try:
+        command = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="smalti", description=__import__("smalti").__doc__.splitlines()[0]
+        )
+        sys.exit(command)
+    except SmaltiError as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        fail("interrupted; no half-written file is left", 130)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (OSError, MemoryError) as error:
+        reason = "not enough memory" if isinstance(error, MemoryError) else str(error)
+        fail(reason, 1)
+
+
+def fail(sentence: str, code: int) -> None:
+    sys.stderr.write(f"smalti: {sentence}\n")
+    sys.exit(code)

@@ -1,0 +1,88 @@
+"""From what the user names to pairs of input and output."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from smalti.errors import OptionError
+
+FILES = (".smt", ".dds")
+BUNDLED = Path(str(files("smalti") / "assets" / "pictures"))
+
+
+def plan(
+    inputs: Sequence[Path],
+    out: Path | None,
+    overwrite: bool,
+    read: tuple[str, ...],
+    written: tuple[str, ...],
+    suffix: str,
+) -> list[tuple[Path, Path]]:
+    """Input -> output of every file, checked before anything is written.
+
+    Args:
+        inputs: files and folders; a last one that ends in one of `written`, and is not the only
+            one, is the output.
+        out: folder for the outputs, or beside each input.
+        overwrite: allow outputs that exist and were not named.
+        read: suffixes to take from folders.
+        written: suffixes that an output may have.
+        suffix: of outputs that were not named.
+
+    Raises:
+        OptionError: no input, an output for several inputs, two inputs for one output, an output
+            that exists, an output that is its own input.
+    """
+    named = None
+    if len(inputs) > 1 and inputs[-1].suffix.lower() in written and not inputs[-1].is_dir():
+        *inputs, named = inputs
+    elif len(inputs) > 1 and inputs[-1].suffix and not inputs[-1].exists():
+        raise OptionError(f"{inputs[-1]} is not there to read; outputs end in {' '.join(written)}")
+    if suffix not in written:
+        raise OptionError(f"suffix {suffix!r}; known: {', '.join(written)}")
+    if named and out:
+        raise OptionError(f"either {named} as the output or --out {out}, not both")
+    sources = expand(inputs, read)
+    if named:
+        if len(sources) != 1:
+            raise OptionError(f"{len(sources)} inputs and one output, {named}; use --out FOLDER")
+        jobs = [(sources[0][0], named)]
+    else:
+        jobs = [
+            (path, (out / inner if out else path).with_suffix(suffix)) for path, inner in sources
+        ]
+    _check(jobs, may_replace=overwrite or named is not None)
+    return jobs
+
+
+def expand(inputs: Sequence[Path], read: tuple[str, ...]) -> list[tuple[Path, Path]]:
+    """Files and folders -> (file, name within its folder), folders searched recursively.
+
+    Raises:
+        OptionError: nothing was named, a name is not there, or a folder holds nothing to read.
+    """
+    if not inputs:
+        raise OptionError("name at least one file or folder; --help shows how")
+    found = []
+    for path in inputs:
+        if not path.exists():
+            raise OptionError(f"{path}: no such file or folder")
+        if not path.is_dir():
+            found.append((path, Path(path.name)))
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in read and p.is_file())
+        if not inside:
+            raise OptionError(f"no {', '.join(read)} file in the folder {path}")
+        found += [(p, p.relative_to(path)) for p in inside]
+    return found
+
+
+def _check(jobs: list[tuple[Path, Path]], *, may_replace: bool) -> None:
+    first: dict[Path, Path] = {}
+    for source, target in jobs:
+        if target.resolve() == source.resolve():
+            raise OptionError(f"{target} would be written over its own input")
+        if (other := first.setdefault(target.resolve(), source)) != source:
+            raise OptionError(f"{other} and {source} would both be written to {target}")
+        if target.exists() and not may_replace:
+            raise OptionError(f"{target} exists; name it as the output, or add --overwrite")

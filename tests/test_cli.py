@@ -1,0 +1,163 @@
+"""The command as a user meets it: outputs, one-sentence errors, exit codes, no half files."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import smalti
+from smalti.cli import main, paths
+from smalti.errors import OptionError
+from smalti.files import PICTURE_SUFFIXES
+
+from conftest import make_picture
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    smalti.save(make_picture(3, 20, 30), "a.png")
+    return tmp_path
+
+
+def run(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error of one command."""
+    monkeypatch.setattr(sys, "argv", ["smalti", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    printed = capsys.readouterr()
+    return stop.value.code, printed.out, printed.err
+
+
+def test_encode_info_decode(folder, monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, "encode", "a.png", "a.smt", "--effort", "fast")
+    size = Path("a.smt").stat().st_size
+    assert code == 0
+    assert f"a.png -> a.smt: {size} bytes, {8 * size / 600:.3f} bpp" in out
+    code, out, _ = run(monkeypatch, capsys, "info", "a.smt")
+    assert code == 0
+    assert f"bc7, 30 x 20 RGB, {size} bytes" in out
+    assert "section 0" in out
+    code, out, _ = run(monkeypatch, capsys, "decode", "a.smt", "b.png")
+    assert code == 0
+    assert "30 x 20, RGB" in out
+    assert (smalti.load("b.png") - smalti.load("a.png")).abs().mean() < 0.02
+
+
+def test_dds(folder, monkeypatch, capsys):
+    assert run(monkeypatch, capsys, "encode", "a.png", "a.dds")[0] == 0
+    assert run(monkeypatch, capsys, "decode", "a.dds", "b.png", "--window", "8x4+2+3")[0] == 0
+    assert smalti.load("b.png").shape[1:] == (4, 8)
+    code, _, err = run(monkeypatch, capsys, "encode", "a.png", "b.dds", "--codec", "rgba-ae")
+    assert (code, err) == (1, "smalti: a.png: rgba-ae writes .smt files, no .dds\n")
+    assert not Path("b.dds").exists()
+
+
+def test_many_files_and_folders(folder, monkeypatch, capsys):
+    Path("in/deep").mkdir(parents=True)
+    for name in ("in/b.png", "in/deep/c.webp"):
+        smalti.save(make_picture(4, 8, 8), name)
+    Path("in/broken.png").write_bytes(b"no picture")
+    code, out, err = run(monkeypatch, capsys, "encode", "a.png", "in", "--out", "out")
+    assert code == 1
+    assert out.count("->") == 3
+    assert err.count("\n") == 1
+    assert "broken.png" in err
+    written = sorted(str(path) for path in Path("out").rglob("*.*"))
+    assert written == ["out/a.smt", "out/b.smt", "out/deep/c.smt"]
+    assert run(monkeypatch, capsys, "decode", "out", "--out", "back")[0] == 0
+    assert len(list(Path("back").rglob("*.png"))) == 3
+
+
+def test_an_original_is_never_replaced_by_accident(folder, monkeypatch, capsys):
+    before = Path("a.png").read_bytes()
+    run(monkeypatch, capsys, "encode", "a.png")
+    code, _, err = run(monkeypatch, capsys, "decode", "a.smt")
+    assert code == 1
+    assert err == "smalti: a.png exists; name it as the output, or add --overwrite\n"
+    assert Path("a.png").read_bytes() == before
+    assert run(monkeypatch, capsys, "decode", "a.smt", "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["encode", "none.png"], "none.png"),
+        (["encode"], "name at least one file"),
+        (["encode", "a.png", "--codec", "bc6"], "unknown codec 'bc6'; known: bc7"),
+        (["encode", "a.png", "--codec", "rgba-ae:step=x"], "step=x is no float"),
+        (["encode", "a.png", "--codec", "rgba-ae:step=0"], "step 0; it must lie in"),
+        (["encode", "a.png", "--effort", "lazy"], "bc7 has no effort 'lazy'"),
+        (["encode", "a.png", "--max-pixels", "100"], "limit"),
+        (["encode", "a.png", "--device", "toaster"], "toaster"),
+        (["encode", "empty", "--out", "x"], "no .png"),
+        (["decode", "a.png"], "no .smt file"),
+        (["decode", "text.smt"], "no .smt file"),
+        (["decode", "void.smt"], "truncated: 0 bytes"),
+        (["decode", "none.smt"], "none.smt"),
+        (["info", "a.png"], "no .smt file"),
+        (["compare", "none.png"], "none.png"),
+        (["compare", "a.png", "--codecs", "gif"], "gif"),
+        (["train", "x"], "unknown recipe"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence_and_exit_code_1(
+    folder, monkeypatch, capsys, arguments, sentence
+):
+    Path("text.smt").write_text("hello, this is text")
+    Path("void.smt").write_bytes(b"")
+    Path("empty").mkdir()
+    code, _, err = run(monkeypatch, capsys, *arguments, *_out(arguments))
+    assert code == 1
+    assert err.startswith("smalti: ")
+    assert err.count("\n") == 1
+    assert sentence in err
+    assert not [path for path in Path().rglob("*.smt") if path.name not in ("text.smt", "void.smt")]
+
+
+def _out(arguments: list[str]) -> list[str]:
+    return ["--out", "out"] if arguments[0] == "decode" and "--out" not in arguments else []
+
+
+def test_wrong_usage_is_exit_code_2(monkeypatch, capsys):
+    assert run(monkeypatch, capsys, "encode", "--no-such-option")[0] == 2
+
+
+def test_plan_refuses_what_would_lose_a_file(folder):
+    smalti.save(make_picture(3, 8, 8), "a.webp")
+    arguments = (None, False, PICTURE_SUFFIXES, (".smt",), ".smt")
+    with pytest.raises(OptionError, match="would both be written to"):
+        paths.plan([Path("a.png"), Path("a.webp")], *arguments)
+    with pytest.raises(OptionError, match=r"b\.gif is not there to read; outputs end in \.smt"):
+        paths.plan([Path("a.png"), Path("b.gif")], *arguments)
+    with pytest.raises(OptionError, match="2 inputs and one output"):
+        paths.plan([Path("a.png"), Path("a.webp"), Path("b.smt")], *arguments)
+    Path("a.smt").touch()
+    with pytest.raises(OptionError, match="over its own input"):
+        paths.plan([Path("a.smt"), Path("a.smt")], *arguments)
+
+
+def test_list_names_every_codec(monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, "list")
+    assert code == 0
+    for codec in smalti.list_codecs():
+        assert codec.name in out
+    assert "jpeg" in out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_interrupt_leaves_no_half_file(folder):
+    smalti.save(make_picture(3, 256, 256), "large.png")
+    command = [sys.executable, "-c", "from smalti.cli import main; main()", "encode", "large.png"]
+    command += ["large.smt", "--codec", "latent-texture", "--effort", "best"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "smalti: interrupted; no half-written file is left\n"
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "large.png"]
