@@ -147,7 +147,10 @@ def test_one_scale_without_a_fine_grid():
 def test_the_decoded_picture_is_close(channels, floor):
     image = make_picture(channels, 32, 32)
     sections = LatentTexture().encode(image, options(200))
-    assert psnr(image, LatentTexture().decode(sections, Size(*image.shape))) >= floor
+    x_hat = LatentTexture().decode(sections, Size(*image.shape))
+    if channels == 4:  # what is visible is what is fitted
+        image, x_hat = (torch.cat([x[:3] * x[3:], x[3:]]) for x in (image, x_hat))
+    assert psnr(image, x_hat) >= floor
 
 
 def test_eight_bits_cost_next_to_nothing():

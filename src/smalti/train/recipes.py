@@ -21,6 +21,7 @@ def fsq_1m() -> Recipe:
     """QKVAE-1m's model and loss, with Muon in place of AdamW and far fewer steps.
 
     smalti train fsq-1m --data STL10_TRAIN NATURAL96.npz
+    39 minutes of one core; 33.0 dB on held-out STL-10 images (assets/weights/fsq-1m.md).
     """
     return Recipe(
         name="fsq-1m",
@@ -40,6 +41,7 @@ def rgba_boxes() -> Recipe:
     """The RGBA autoencoder on procedural boxes alone; no photograph.
 
     smalti train rgba-boxes
+    29 minutes of one core; 22.4 dB on Kodak at 0.04 bpp (assets/weights/rgba-boxes.md).
     """
     return Recipe(
         name="rgba-boxes",
