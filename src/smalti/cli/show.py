@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from smalti.codec import Codec
     from smalti.eval.run import Results
 
+NUMBERS = ("bpp", "PSNR dB", "SSIM", "enc s", "dec s", "pictures")
 CHANNELS = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}
 
 _out = Console(highlight=False, soft_wrap=True)
@@ -100,7 +101,7 @@ def file_info(path: Path, held: "FileInfo") -> None:
 def codec_table(
     codecs: list["CodecInfo"], baselines: dict[str, type["Codec"]], weights: dict[str, Path]
 ) -> None:
-    table = _table("codec", "what", "reads a window", "any size", "writes")
+    table = _table("codec", "what", "window", "any size", "writes", gives_way="what")
     for codec in codecs:
         table.add_row(
             codec.name,
@@ -110,14 +111,14 @@ def codec_table(
             " ".join(codec.writes),
         )
     for name, baseline in baselines.items():
-        table.add_row(name, baseline.summary, "", "", "(smalti compare only)")
+        table.add_row(name, baseline.summary, "", "", "baseline")
     _out.print(table)
     for name, path in weights.items():
         note(f"weights {name}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 def comparison(results: "Results") -> None:
-    table = _table("codec", *["bpp", "PSNR dB", "SSIM", "encode s", "decode s", "pictures"])
+    table = _table("codec", *NUMBERS, gives_way="codec")
     for mean in results.means():
         table.add_row(
             mean.contender,
@@ -146,11 +147,12 @@ def _bar() -> Progress:
     )
 
 
-def _table(first: str, *others: str) -> Table:
+def _table(*columns: str, gives_way: str) -> Table:
+    """A table in which one column alone gives way in a narrow terminal: no number is ever cut."""
     table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right" if name[-1] in "psMBd" else "left")
+    for name in columns:
+        justify = "right" if name in NUMBERS else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name != gives_way)
     return table
 
 

@@ -1,0 +1,99 @@
+"""Who may import whom, what importing costs, and the places a codec has."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import smalti
+from smalti import registry
+
+from conftest import GOLDEN
+
+PACKAGE = Path(smalti.__file__).parent
+
+# Room -> the rooms of ours that it may import (docs/ARCHITECTURE.md).
+LEAVES = {"errors", "files", "image"}
+MAY_IMPORT = {
+    "errors": set(),
+    "files": {"errors"},
+    "image": {"errors", "files"},
+    "ops": {"errors"},
+    "entropy": {"errors"},
+    "bc7": {"errors"},
+    "weights": {"errors"},
+    "models": {"errors", "files", "weights", "ops"},
+    "container": {"errors", "entropy"},
+    "fit": {"errors", "ops"},
+    "codec": {"errors", "entropy", "weights"},
+    "registry": {"errors", "codec"},
+    "codecs": {*LEAVES, "codec", "ops", "entropy", "bc7", "models", "weights", "fit"},
+    "api": {*LEAVES, "codec", "container", "entropy", "models", "registry", "weights"},
+    "train": {*LEAVES, "models", "ops", "weights"},
+    "eval": {*LEAVES, "api", "codec", "registry", "weights"},
+    "cli": {*LEAVES, "api", "codec", "eval", "registry", "train", "weights"},
+    "__init__": {"api"},
+}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of_ours(path: Path) -> set[tuple[str, ...]]:
+    """("codecs", "fsq") for `from smalti.codecs.fsq import ...`, wherever in the file it stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+            if node.module == "smalti":
+                names = [f"smalti.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {tuple(n.split(".")[1:]) for n in names if n.startswith("smalti.")}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down_only(path):
+    own = room(path)
+    public = set(smalti.__all__)
+    used = {parts[0] for parts in imports_of_ours(path)} - {own} - public
+    assert used <= MAY_IMPORT[own], f"{own} imports {used - MAY_IMPORT[own]}"
+
+
+def test_codecs_do_not_import_each_other():
+    for path in (PACKAGE / "codecs").glob("*.py"):
+        assert not [parts for parts in imports_of_ours(path) if parts[0] == "codecs"], path
+
+
+def test_every_codec_has_one_file_one_line_and_one_golden_file():
+    homes = [home.partition(":")[0].rpartition(".")[2] for _, home in registry.CODECS.values()]
+    files = {path.stem for path in (PACKAGE / "codecs").glob("*.py")} - {"__init__"}
+    assert sorted(homes) == sorted(files)
+    assert {path.stem for path in GOLDEN.glob("*.smt")} == set(registry.CODECS)
+    numbers = [number for number, _ in registry.CODECS.values()]
+    assert len(set(numbers)) == len(numbers)
+    text = (PACKAGE.parents[1] / "docs" / "FORMAT.md").read_text()
+    for name, (number, _) in registry.CODECS.items():
+        assert f"### {number}: `{name}`" in text, f"FORMAT.md has no paragraph on {name}"
+
+
+@pytest.mark.parametrize("statement", ["import smalti", "import smalti.cli.commands"])
+def test_importing_does_not_import_torch_or_numba(statement):
+    code = f"import sys; {statement}; print(*{{'torch', 'numba', 'numpy'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_no_print_and_no_long_files():
+    for path in modules():
+        assert len(path.read_text().splitlines()) <= 400, path
