@@ -1,7 +1,10 @@
 """What every codec of the registry must do, and none by name."""
 
+import dataclasses
 import struct
 import zlib
+from contextlib import suppress
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -9,9 +12,9 @@ import torch
 from PIL import Image
 
 import smalti
-from smalti import container, registry
+from smalti import container, registry, weights
 from smalti.api import resolve
-from smalti.codec import Resizes, Samples, TrainedCodec
+from smalti.codec import Resizes, Samples, TrainedCodec, pack_config
 from smalti.errors import FormatError, OptionError, SmaltiError
 from smalti.image import to_uint8
 
@@ -46,6 +49,8 @@ def test_round_trip(name, channels, height, width):
     assert x_hat.shape == x.shape
     assert x_hat.dtype == torch.float32
     assert 0 <= x_hat.min() <= x_hat.max() <= 1
+    assert not x_hat.requires_grad
+    assert not x_hat.is_inference()
 
 
 def test_a_large_picture(name):
@@ -80,6 +85,15 @@ def test_config_in_the_file_is_the_config_used(name):
         assert [getattr(held, f) for f in wire] == [getattr(codec, f) for f in wire]
 
 
+def test_config_fields_have_a_default_and_a_type_of_the_format(name):
+    cls = registry.codec_class(name)
+    types = get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if field.metadata.get("wire", True):
+            assert field.default is not dataclasses.MISSING, field.name
+            assert types[field.name] in (bool, int, float, tuple[int, ...]), field.name
+
+
 def test_encoding_twice_gives_the_same_bytes(name, small):
     assert smalti.encode(make_picture(4, 24, 40), quick(name), effort=EFFORT) == small
 
@@ -98,7 +112,6 @@ def test_every_truncation_and_every_flipped_bit_is_a_format_error(small):
 def test_a_forged_file_decodes_or_is_refused(small):
     """Damage with a right checksum: never another exception, never another shape."""
     random = np.random.default_rng(0)
-    held = container.read(small)
     for _ in range(60):
         body = bytearray(small[:-4])
         for _ in range(random.integers(1, 4)):
@@ -114,7 +127,14 @@ def test_a_forged_file_decodes_or_is_refused(small):
             continue
         assert x_hat.shape[0] in (1, 2, 3, 4)
         assert x_hat.isfinite().all()
-    assert held.sections
+
+
+@pytest.mark.parametrize("set_", weights.bundled())
+def test_weights_of_another_codec_are_one_sentence(small, set_):
+    digest = weights.sha256(weights.bundled()[set_])[: container.HASH_BYTES]
+    forged = dataclasses.replace(container.read(small), weights=digest)
+    with suppress(SmaltiError):
+        assert smalti.decode(container.write(forged)).shape == (4, 24, 40)
 
 
 def test_a_small_file_cannot_ask_for_a_large_picture(small):
@@ -122,17 +142,33 @@ def test_a_small_file_cannot_ask_for_a_large_picture(small):
     huge = container.Container(
         held.codec, 3, 2**20, 2**20, held.config, held.sections, held.weights
     )
-    with pytest.raises(FormatError, match=r"1048576 x 1048576 .*limit of 67 MPix"):
-        smalti.decode(container.write(huge))
+    for asked in ({}, {"window": (0, 0, 1, 1)}):
+        with pytest.raises(FormatError, match=r"1048576 x 1048576 .*limit of 67,108,864"):
+            smalti.decode(container.write(huge), **asked)
+    with pytest.raises(SmaltiError):
+        smalti.decode(container.write(huge), size=(8, 8))
 
 
-def test_a_window_is_that_part_of_the_whole(name, small):
+def test_numbers_of_either_type_make_the_same_file(name):
+    """step=1 and step=1.0 are one config; bits=6.0 is none."""
+    cls = registry.codec_class(name)
+    for key, kind in get_type_hints(cls).items():
+        if kind is float and key in cls.__dataclass_fields__:
+            whole, real = (smalti.encode(make_picture(4, 8, 8), cls(**{key: n})) for n in (1, 1.0))
+            assert whole == real
+            assert getattr(smalti.info(whole).config, key) == 1.0
+        if kind is int and key in cls.__dataclass_fields__:
+            default = cls.__dataclass_fields__[key].default
+            with pytest.raises(OptionError, match="no whole number"):
+                pack_config(cls(**{key: default + 0.5}))
+
+
+def test_a_window_is_that_part_of_the_whole(small):
     whole = smalti.decode(small)
     part = smalti.decode(small, window=(3, 6, 10, 21))
     assert (part - whole[:, 3:13, 6:27]).abs().max() < 1e-5
     with pytest.raises(OptionError, match="24 rows and 40 columns"):
         smalti.decode(small, window=(20, 0, 5, 5))
-    assert isinstance(registry.codec_class(name), type)
 
 
 def test_any_size_or_a_reason_why_not(name, small):

@@ -119,7 +119,7 @@ def test_missing_or_damaged_weights_are_one_sentence(tmp_path):
         smalti.load_model(str(tmp_path / "bad.safetensors"))
 
 
-@pytest.mark.parametrize("name", ["fsq-1m", "rgba-boxes"])
+@pytest.mark.parametrize("name", weights.bundled())
 def test_bundled_weights_have_a_card_and_are_small(name):
     path = weights.bundled()[name]
     assert path.stat().st_size < 3e6

@@ -1,7 +1,9 @@
 """The public functions: pictures to bytes and back, through any codec of the registry."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,13 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from smalti import container, registry, weights
+from smalti import container, registry
 from smalti.codec import (
     Codec,
     Options,
     Resizes,
     Samples,
     Size,
+    TrainedCodec,
     Window,
     pack_config,
     unpack_config,
@@ -23,7 +26,9 @@ from smalti.codec import (
 )
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError, ImageError, OptionError
-from smalti.image import MAX_PIXELS, load, save
+from smalti.files import MAX_PIXELS
+from smalti.image import load, save
+from smalti.weights import find_by_hash, sha256
 
 if TYPE_CHECKING:
     from smalti.models.base import Model
@@ -36,8 +41,8 @@ def encode(
     codec: str | Codec = "bc7",
     *,
     effort: str | None = None,
-    device: str = "cpu",
-    seed: int = 0,
+    device: str | None = None,
+    seed: int | None = None,
     on_step: Callable[[int, int], None] | None = None,
     suffix: str = ".smt",
 ) -> bytes:
@@ -51,21 +56,25 @@ def encode(
         effort: how long to search: "ultrafast", "fast", "medium" (the default), "high" or "best",
             and what the codec adds to these.
         device: a torch device, "cpu" or "cuda".
-        seed: of whatever the encoder draws at random.
+        seed: of whatever the encoder draws at random. Effort, device and seed given here win over
+            those in `codec`.
         on_step: called with (steps done, steps in all) by encoders that take long.
         suffix: ".smt", or another format that the codec writes (".dds" for "bc7").
 
     Raises:
         OptionError: an unknown codec, effort or setting.
-        ImageError: no picture in the above sense.
+        ImageError: no picture in the above sense, or one larger than the codec can take.
     """
     codec, settings = resolve(codec) if isinstance(codec, str) else (codec, {})
-    _check_device(device)
-    settings = {"device": device, "seed": seed, "on_step": on_step} | settings
-    if effort is not None:
-        settings["effort"] = effort
+    given = {"effort": effort, "device": device, "seed": seed, "on_step": on_step}
+    options = _options(codec, settings | {k: v for k, v in given.items() if v is not None})
+    if suffix not in (".smt", *codec.foreign):
+        known = ", ".join((".smt", *codec.foreign))
+        raise OptionError(f"{codec.name} writes {known} files, no {suffix}")
     size = _checked_size(image)
-    sections = _encode_any(codec, image.float(), _options(codec, settings))
+    if size.height * size.width > codec.max_texels:
+        raise ImageError(_too_large(codec, size))
+    sections = _encode_any(codec, image.float(), options)
     if suffix == ".smt":
         file = codec.weights_file()
         return container.write(
@@ -76,12 +85,8 @@ def encode(
                 width=size.width,
                 config=pack_config(codec),
                 sections=tuple(sections),
-                weights=weights.sha256(file)[: weights.HASH_BYTES] if file else b"",
+                weights=sha256(file)[: container.HASH_BYTES] if file else b"",
             )
-        )
-    if suffix not in codec.foreign:
-        raise OptionError(
-            f"{codec.name} writes {', '.join(('.smt', *codec.foreign))} files, no {suffix}"
         )
     return codec.write_foreign(suffix, sections, size)
 
@@ -92,6 +97,7 @@ def decode(
     window: tuple[int, int, int, int] | None = None,
     size: tuple[int, int] | None = None,
     device: str = "cpu",
+    weights: str | Path | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Float[Tensor, "C H W"]:
     """The picture that the bytes of a file hold: float32, sRGB-encoded, straight alpha, [0, 1].
@@ -100,6 +106,8 @@ def decode(
         window: (top, left, height, width): only these texels. Codecs with random access decode
             no others.
         size: (height, width) to draw at, for codecs that have no fixed resolution.
+        weights: the file of trained weights that `data` was made with, if it is neither bundled
+            nor in a folder of SMALTI_WEIGHTS.
         max_pixels: refuse a file, or a size, of more texels than this before allocating anything.
 
     Raises:
@@ -107,32 +115,24 @@ def decode(
         WeightsError: the weights it was made with are not here.
         OptionError: a window outside the picture, or a size for a codec with a fixed one.
     """
-    _check_device(device)
-    codec, shape, sections, _ = _open(data)
-    height, width = size or shape[1:]
-    if height < 1 or width < 1:
-        raise OptionError(f"size {height} x {width}; both must be at least 1")
-    if height * width > max_pixels:
-        raise FormatError(
-            f"{width} x {height} = {height * width / 1e6:.0f} MPix, over the limit of "
-            f"{max_pixels / 1e6:.0f} MPix; raise it with max_pixels= (--max-pixels)"
-        )
-    if size is not None and window is not None:
+    check_device(device)
+    codec, shape, sections, digest = _open(data)
+    box = None if window is None else _checked_window(window, shape)
+    drawn = None if size is None else _checked_drawn(size, codec, shape, max_pixels)
+    if box is not None and drawn is not None:
         raise OptionError("either a window or a size, not both")
-    if size is not None and (not isinstance(codec, Resizes) or _alpha_apart(codec, shape)):
-        raise OptionError(f"{codec.name} has one size, {width} x {height}; resize after decoding")
-    if window is None:
-        return _decode_any(codec, sections, shape, size, device)
-    box = Window(*window)
-    if not (
-        0 <= box.top < box.top + box.height <= shape.height
-        and 0 <= box.left < box.left + box.width <= shape.width
-    ):
-        raise OptionError(
-            f"window top {box.top}, left {box.left}, {box.height} x {box.width} does not lie "
-            f"within the picture's {shape.height} rows and {shape.width} columns"
+    if shape.height * shape.width > max_pixels:
+        raise FormatError(
+            f"{shape.width} x {shape.height} = {shape.height * shape.width:,} texels, over the "
+            f"limit of {max_pixels:,}; raise it with max_pixels= (--max-pixels)"
         )
-    return _decode_window(codec, sections, shape, box, device)
+    if shape.height * shape.width > codec.max_texels:
+        raise FormatError(_too_large(codec, shape))
+    if isinstance(codec, TrainedCodec):
+        codec = dataclasses.replace(codec, weights=str(find_by_hash(digest, weights)))
+    if box is not None:
+        return _decode_window(codec, sections, shape, box, device)
+    return _decode_any(codec, sections, shape, drawn, device)
 
 
 @dataclass(frozen=True)
@@ -219,6 +219,7 @@ def resolve(text: str) -> tuple[Codec, dict[str, Any]]:
 
 def _options(codec: Codec, settings: dict[str, Any]) -> Options:
     options = codec.Options(**settings)
+    check_device(options.device)
     if options.effort not in codec.efforts:
         raise OptionError(
             f"{codec.name} has no effort {options.effort!r}; it has {', '.join(codec.efforts)}"
@@ -226,19 +227,59 @@ def _options(codec: Codec, settings: dict[str, Any]) -> Options:
     return options
 
 
-def _check_device(name: str) -> None:
+def _checked_window(window: tuple[int, int, int, int], shape: Size) -> Window:
+    box = Window(*window)
+    if not (
+        0 <= box.top < box.top + box.height <= shape.height
+        and 0 <= box.left < box.left + box.width <= shape.width
+    ):
+        raise OptionError(
+            f"window top {box.top}, left {box.left}, {box.height} x {box.width} does not lie "
+            f"within the picture's {shape.height} rows and {shape.width} columns"
+        )
+    return box
+
+
+def _checked_drawn(
+    size: tuple[int, int], codec: Codec, shape: Size, max_pixels: int
+) -> tuple[int, int]:
+    height, width = size
+    if not isinstance(codec, Resizes) or _alpha_apart(codec, shape):
+        raise OptionError(
+            f"{codec.name} has one size, {shape.width} x {shape.height}; resize after decoding"
+        )
+    if height < 1 or width < 1 or height * width > max_pixels:
+        raise OptionError(f"size {width} x {height}; it takes 1 .. {max_pixels:,} texels")
+    return height, width
+
+
+def _too_large(codec: Codec, size: Size) -> str:
+    return (
+        f"{size.width} x {size.height} = {size.height * size.width:,} texels; {codec.name} holds the "
+        f"whole picture in memory and takes at most {codec.max_texels:,}: cut or shrink it"
+    )
+
+
+def check_device(name: str) -> None:
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as cause:  # no such device, or torch built without it
+        torch.empty(1, device=name).cpu()
+    # no such device, torch built without it, or one that holds no numbers ("meta")
+    except (RuntimeError, AssertionError, NotImplementedError) as cause:
         reason = str(cause).partition("\n")[0]
         raise OptionError(f"device {name!r} cannot be used here: {reason}") from cause
 
 
 def _checked_size(image: Tensor) -> Size:
+    if not isinstance(image, Tensor):
+        raise ImageError(f"a picture is a tensor, not {type(image).__name__}; see smalti.load")
     if image.ndim != 3 or not 1 <= image.shape[0] <= 4 or 0 in image.shape:
         raise ImageError(f"a picture is C H W with 1 to 4 channels, not {tuple(image.shape)}")
     if not image.is_floating_point():
         raise ImageError(f"a picture holds floating-point numbers in [0, 1], not {image.dtype}")
+    if max(image.shape[1:]) > container.MAX_SIDE:
+        raise ImageError(
+            f"sides {tuple(image.shape[1:])}; a file's are at most {container.MAX_SIDE}"
+        )
     low, high = image.aminmax()
     if not (low >= 0 and high <= 1):  # also catches NaN
         raise ImageError(f"a picture's values lie in [0, 1], not {low:g} .. {high:g}")
@@ -272,7 +313,8 @@ def _inner_size(codec: Codec, size: Size) -> Size:
         channels += 2  # grey -> colour
     if channels not in codec.channels:
         channels += 1  # opaque alpha
-    assert channels in codec.channels
+    if channels not in codec.channels:
+        raise OptionError(f"{codec.name} does not take pictures of {size.channels} channels")
     return size._replace(channels=channels)
 
 

@@ -8,6 +8,7 @@ the file. What only costs time, or picks among valid files, is an `Options` fiel
 """
 
 import dataclasses
+import operator
 import struct
 import typing
 from abc import ABC, abstractmethod
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_c
 from smalti import weights
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, OptionError
+from smalti.files import MAX_PIXELS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +63,8 @@ class Codec(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]  # one line for `smalti list`
     channels: ClassVar[tuple[int, ...]]  # what `encode` takes; the caller converts the rest
-    efforts: ClassVar[tuple[str, ...]] = EFFORTS
+    efforts: ClassVar[tuple[str, ...]] = EFFORTS  # all the same to a codec that searches nothing
+    max_texels: ClassVar[int] = MAX_PIXELS  # of a picture; less for codecs that take much memory
     settings: ClassVar[tuple[str, ...]]  # what `smalti compare` runs: "name:field=value,..."
     exact: ClassVar[bool] = False  # decodes to the same 8-bit picture on every machine
     foreign: ClassVar[tuple[str, ...]] = ()  # suffixes of other formats it writes, ".dds"
@@ -151,8 +154,9 @@ def pack_config(codec: Codec) -> bytes:
     bool and int: zigzag varint. float: 8 bytes, IEEE 754 little-endian. tuple of int: count, then
     each as an int. So a field added at the end with a default keeps old files readable.
     """
+    types = _types(type(codec))
     packed = [
-        (getattr(codec, f.name) == f.default, _pack(getattr(codec, f.name)))
+        (getattr(codec, f.name) == f.default, _pack(codec, f.name, types[f.name]))
         for f in _wire_fields(type(codec))
     ]
     while packed and packed[-1][0]:
@@ -161,11 +165,13 @@ def pack_config(codec: Codec) -> bytes:
 
 
 def unpack_config(cls: type[Codec], data: bytes, digest: bytes = b"") -> Codec:
-    """The codec that `pack_config` packed; `digest` is the header's weights hash, if any.
+    """The codec that `pack_config` packed.
+
+    Args:
+        digest: the header's weights hash, if any; its hex stands in for the name of the weights.
 
     Raises:
         FormatError: the bytes fit no config of this codec.
-        WeightsError: no weights here have that hash.
     """
     values: dict[str, Any] = {}
     types = _types(cls)
@@ -179,7 +185,7 @@ def unpack_config(cls: type[Codec], data: bytes, digest: bytes = b"") -> Codec:
     if issubclass(cls, TrainedCodec) != bool(digest):
         raise FormatError(f"a {cls.name} file with{'' if digest else 'out'} a weights hash")
     if digest:
-        values["weights"] = str(weights.find_by_hash(digest))
+        values["weights"] = digest.hex()
     try:
         return cls(**values)
     except OptionError as cause:
@@ -210,12 +216,18 @@ def _parse(codec: str, key: str, text: str, kind: Any) -> Any:
         raise OptionError(f"{codec}: {key}={text} is no {name}") from None
 
 
-def _pack(value: Any) -> bytes:
-    if isinstance(value, float):
+def _pack(codec: Codec, key: str, kind: Any) -> bytes:
+    """By the declared type, as `_unpack` reads it: `step=1` is a float all the same."""
+    value = getattr(codec, key)
+    if kind is float:
         return struct.pack("<d", value)
-    if isinstance(value, tuple):
-        return write_varint(len(value)) + b"".join(_pack(item) for item in value)
-    return write_varint(zigzag(int(value)))
+    try:
+        if typing.get_origin(kind) is tuple:
+            items = [write_varint(zigzag(operator.index(item))) for item in value]
+            return write_varint(len(items)) + b"".join(items)
+        return write_varint(zigzag(operator.index(value)))
+    except TypeError:
+        raise OptionError(f"{codec.name}: {key}={value!r} is no whole number") from None
 
 
 def _unpack(data: bytes, offset: int, kind: Any) -> tuple[Any, int]:

@@ -8,6 +8,8 @@ from pathlib import Path
 WRITTEN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp")
 PICTURE_SUFFIXES: tuple[str, ...] = (*WRITTEN_SUFFIXES, ".gif", ".jxl")
 
+MAX_PIXELS = 2**26  # of a picture, unless told otherwise: 8192 x 8192, 0.8 GB as RGB of float32
+
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` to `path`: afterwards the file holds all of it, or what it held before.
@@ -26,6 +28,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         raise FileNotFoundError(f"cannot write {path}: the folder {target.parent} does not exist")
     if target.exists() and not target.is_file():
         raise FileExistsError(f"cannot write {path}: it exists and is no regular file")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(f"cannot write {path}: it is write-protected")
     # A short name of its own, so that it is no longer than a file system allows when `path` is.
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:

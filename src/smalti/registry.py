@@ -19,8 +19,8 @@ CODECS: dict[str, tuple[int, str]] = {
     "fsq": (4, "smalti.codecs.fsq:Fsq"),
 }
 
-# First bytes of files in other formats -> the codec that reads them.
-FOREIGN: dict[bytes, str] = {b"DDS ": "bc7"}
+# Suffix of files in another format -> (their first bytes, the codec that reads and writes them).
+FOREIGN: dict[str, tuple[bytes, str]] = {".dds": (b"DDS ", "bc7")}
 
 
 def codec_class(name: str) -> "type[Codec]":
@@ -54,7 +54,7 @@ def codec_class_of_number(number: int) -> "type[Codec]":
 
 def codec_class_of_foreign(data: bytes) -> "type[Codec] | None":
     """The class that reads a file of another format, told by its first bytes."""
-    for magic, name in FOREIGN.items():
+    for magic, name in FOREIGN.values():
         if data.startswith(magic):
             return codec_class(name)
     return None

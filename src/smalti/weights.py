@@ -8,13 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from smalti.container import HASH_BYTES
 from smalti.errors import WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-HASH_BYTES = 8  # of SHA-256, in every file made with trained weights
-SEARCH_PATH_VARIABLE = "SMALTI_WEIGHTS"  # a folder of further .safetensors files
+SEARCH_PATH_VARIABLE = "SMALTI_WEIGHTS"  # folders of further .safetensors files
 
 
 def bundled() -> dict[str, Path]:
@@ -40,22 +40,24 @@ def find(name: str | Path) -> Path:
     )
 
 
-def find_by_hash(digest: bytes) -> Path:
-    """The weights whose SHA-256 starts with `digest`, among the bundled ones and $SMALTI_WEIGHTS.
+def find_by_hash(digest: bytes, named: str | Path | None = None) -> Path:
+    """The weights whose SHA-256 starts with `digest`: `named`, bundled, or in SMALTI_WEIGHTS.
 
     Raises:
         WeightsError: none has that hash.
     """
-    candidates = list(bundled().values())
-    if folder := os.environ.get(SEARCH_PATH_VARIABLE):
-        candidates += sorted(Path(folder).glob("*.safetensors"))
+    candidates = [find(named)] if named else []
+    candidates += bundled().values()
+    for folder in os.environ.get(SEARCH_PATH_VARIABLE, "").split(os.pathsep):
+        if folder:
+            candidates += [p for p in sorted(Path(folder).glob("*.safetensors")) if p.is_file()]
     for path in candidates:
         if sha256(path)[:HASH_BYTES] == digest:
             return path
     raise WeightsError(
         f"the weights {digest.hex()} that this file was made with are not among the "
-        f"{len(candidates)} sets here; put their .safetensors file into a folder and name the "
-        f"folder in {SEARCH_PATH_VARIABLE}"
+        f"{len(candidates)} sets here; name their .safetensors file with weights= (--weights), or "
+        f"a folder with it in {SEARCH_PATH_VARIABLE}"
     )
 
 
@@ -79,9 +81,9 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
 
     try:
         with safe_open(path, framework="pt") as stored:
-            metadata = json.loads((stored.metadata() or {})["smalti"])
+            metadata = dict(json.loads((stored.metadata() or {})["smalti"]))
             return metadata, {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as cause:
         raise WeightsError(f"{path.name} is no readable safetensors file: {cause}") from cause
-    except (KeyError, ValueError) as cause:
+    except (KeyError, ValueError, TypeError) as cause:
         raise WeightsError(f"{path.name} does not say which model its weights are of") from cause

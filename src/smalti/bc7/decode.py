@@ -9,7 +9,6 @@ machine; numba runs on no other.
 """
 
 import numpy as np
-from numba import njit
 
 from smalti.bc7.layout import (
     BLOCK_BYTES,
@@ -22,6 +21,7 @@ from smalti.bc7.layout import (
 from smalti.bc7.partitions import ANCHORS, PARTITIONS
 from smalti.bc7.threads import run_in_bands
 from smalti.errors import FormatError, OptionError
+from smalti.jit import njit
 
 # One bit per texel: stored with one index bit less. [subsets - 1, partition]
 _ANCHOR_MASKS = np.bitwise_or.reduce(np.uint64(1) << ANCHORS.astype(np.uint64), axis=2)
@@ -120,14 +120,14 @@ def _read_only_words(blocks: np.ndarray) -> np.ndarray:
     return words
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _decode_list(first, last, words, texels):
     endpoints = np.empty(6, dtype=np.uint64)
     for block in range(first, last):
         _decode_block(words[block, 0], words[block, 1], endpoints, texels[block])
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _decode_rows(first, last, words, window, top, left):
     """Decode block rows `first` to `last`, counted from the window's first block row."""
     endpoints = np.empty(6, dtype=np.uint64)
@@ -146,7 +146,7 @@ def _decode_rows(first, last, words, window, top, left):
                     window[y - top, x - left] = texels[4 * (y & 3) + (x & 3)]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _decode_block(low, high, endpoints, texels):
     """Decode one block of two 64-bit words into 16 RGBA texels of 32 bits.
 
@@ -189,7 +189,7 @@ def _decode_block(low, high, endpoints, texels):
         texels[texel] = _pack_lanes(lanes)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _decode_mode_6(low, high, texels):
     """The simplest mode and the one that `encode` writes: about 60 operations, 12 a texel."""
     start = np.uint64(0)
@@ -208,7 +208,7 @@ def _decode_mode_6(low, high, texels):
         texels[texel] = _pack_lanes(_interpolate(start, end, weight))
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _take(low, high, bits):
     """Return the 128-bit number shifted right by `bits` < 64, and the bits shifted out."""
     if bits == 0:
@@ -218,7 +218,7 @@ def _take(low, high, bits):
     return (low >> shift) | (high << (np.uint64(64) - shift)), high >> shift, field
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _take_endpoints(low, high, mode, endpoints):
     """Read colour, alpha and p-bits; write endpoints of 8 bits a channel in four lanes each."""
     count = 2 * MODE_TABLE[mode, 0]
@@ -255,7 +255,7 @@ def _take_endpoints(low, high, mode, endpoints):
     return low, high
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _widen(lanes, bits):
     below = (lanes >> np.uint64(2 * bits - 8)) & _LANES
     # A lane's low bits fall into the lane beneath it; keep the 8 - bits that belong.
@@ -263,14 +263,14 @@ def _widen(lanes, bits):
     return (lanes << np.uint64(8 - bits)) | (below & keep)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _interpolate(lanes_0, lanes_1, weight):
     # (64 - w) e0 + w e1, with one multiplication; a borrow between lanes cancels in the sum.
     total = (lanes_0 << np.uint64(6)) + (lanes_1 - lanes_0) * weight + _ROUND
     return (total >> np.uint64(6)) & _LANES
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _pack_lanes(lanes):
     pairs = lanes | (lanes >> np.uint64(8))
     return np.uint32(
@@ -278,7 +278,7 @@ def _pack_lanes(lanes):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _interpolate_apart(lanes_0, lanes_1, first, second, first_bits, second_bits, selection, texels):
     """Modes 4 and 5: colour by one set of indices, alpha by the other."""
     for texel in range(16):
@@ -296,7 +296,7 @@ def _interpolate_apart(lanes_0, lanes_1, first, second, first_bits, second_bits,
         texels[texel] = _pack_lanes(colour | alpha)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _rotate(rotation, texels):
     """Exchange alpha with channel `rotation` - 1."""
     if rotation == 0:

@@ -11,13 +11,13 @@ after a change in mode6.py or mode6_loops.py, touch this file.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from smalti.bc7.layout import BLOCK_SIDE, block_grid
 from smalti.bc7.mode6 import FREE, search
 from smalti.bc7.mode6_loops import INDEX, VISIBLE, WORK, choose, fill_steps, load_norms
 from smalti.bc7.threads import run_in_bands
 from smalti.errors import ImageError, OptionError
+from smalti.jit import njit
 
 
 class Effort(NamedTuple):
@@ -72,7 +72,7 @@ def encode_image(image: np.ndarray, *, effort: str = "medium") -> bytes:
     return words.astype("<u8", copy=False).tobytes()
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _encode_rows(first, last, image, words, refinements, passes, thorough_passes):
     """Encode block rows `first` to `last`."""
     work = np.zeros(WORK, dtype=np.float32)
@@ -100,7 +100,7 @@ def _encode_rows(first, last, image, words, refinements, passes, thorough_passes
             words[row, column, 1] = high
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _load(image, row, column, work):
     """Load a block's texels; return the least and the greatest alpha.
 
@@ -132,7 +132,7 @@ def _load(image, row, column, work):
     return least, greatest
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _pack(work, ends):
     """Return the block's two words, from its endpoints and the indices chosen last."""
     # The anchor's index has no top bit: turn the line round where it is set. The weights are

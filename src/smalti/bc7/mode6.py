@@ -8,7 +8,6 @@ every machine, and `reference.encode_block`, the readable twin, gives the same b
 """
 
 import numpy as np
-from numba import njit
 
 from smalti.bc7.mode6_loops import (
     alpha_sums,
@@ -18,6 +17,7 @@ from smalti.bc7.mode6_loops import (
     extent,
     moments,
 )
+from smalti.jit import njit
 
 FREE = -1  # for an endpoint's alpha or p-bit: not prescribed
 
@@ -25,7 +25,7 @@ POWER_ITERATIONS = 8  # enough to find the longer of two axes that differ by a t
 AXIS_SCALE = 127.0  # of the rounded axis' longest component; keeps products under 2 ** 24
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def search(work, fixed_0, fixed_1, refinements, passes, thorough_passes, best, ends, scratch):
     """Find endpoints for the texels in `work`; return the squared error.
 
@@ -57,7 +57,7 @@ def search(work, fixed_0, fixed_1, refinements, passes, thorough_passes, best, e
     return error
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def principal_ends(work, fixed_0, fixed_1, ends):
     """First endpoints: the extremes of the texels' projections on their principal axis."""
     sr, sg, sb, sa, rr, rg, rb, ra, gg, gb, ga, bb, ba, aa = moments(work)
@@ -110,7 +110,7 @@ def principal_ends(work, fixed_0, fixed_1, ends):
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def solid_ends(work, fixed_0, fixed_1, ends):
     """Endpoints around one colour: just below and above it, so that the middle entries are exact.
 
@@ -132,7 +132,7 @@ def solid_ends(work, fixed_0, fixed_1, ends):
         ends[4 + c] = above if above <= 255 else below
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def improve(work, fixed_0, fixed_1, parity_0, parity_1, refinements, ends, trial):
     """Alternate `choose` and `fit` while the error falls; return it, with `ends` improved."""
     error = choose(work, ends)
@@ -146,7 +146,7 @@ def improve(work, fixed_0, fixed_1, parity_0, parity_1, refinements, ends, trial
     return error
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def descend(work, fixed_0, fixed_1, passes, pairs, error, ends, trial):
     """Move endpoint values by one step of 7 bits while that lowers the error; return it.
 
@@ -182,7 +182,7 @@ def descend(work, fixed_0, fixed_1, passes, pairs, error, ends, trial):
     return error
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def fit(work, fixed_0, fixed_1, parity_0, parity_1, ends, fitted):
     """Least-squares endpoints for the indices chosen last, then the best neighbours of 7 bits.
 
@@ -209,14 +209,14 @@ def fit(work, fixed_0, fixed_1, parity_0, parity_1, ends, fitted):
         settle(work, channel, fitted)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def inverse_determinant(uu, uw, ww):
     """Return 1 / (uu ww - uw uw), or 0 where that is singular: all texels have one weight."""
     determinant = float(uu) * float(ww) - float(uw) * float(uw)
     return 1.0 / determinant if determinant > 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def solve(uu, uw, ww, inverse, ux, wx, end_0, end_1):
     """Solve [uu uw; uw ww] [e0 e1] = [ux wx]; where it is singular, return end_0, end_1."""
     if inverse == 0.0:
@@ -226,7 +226,7 @@ def solve(uu, uw, ww, inverse, ux, wx, end_0, end_1):
     return first, second
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def quantise(ends, offset, r, g, b, a, fixed, parity):
     """Write an endpoint of 7 bits and a p-bit a channel, nearest in squares.
 
@@ -243,7 +243,7 @@ def quantise(ends, offset, r, g, b, a, fixed, parity):
     ends[offset + 3] = nearest(a, parity)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def miss(r, g, b, a, parity):
     r -= nearest(r, parity)
     g -= nearest(g, parity)
@@ -252,14 +252,14 @@ def miss(r, g, b, a, parity):
     return r * r + g * g + b * b + a * a
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def nearest(value, parity):
     """The nearest number of 0..255 with the given lowest bit."""
     steps = np.floor((value - parity) * 0.5 + 0.5)
     return 2.0 * min(max(steps, 0.0), 127.0) + parity
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def settle(work, channel, ends):
     """Take the best of a channel's endpoint pair and its eight neighbours, the indices kept."""
     neighbour = best_neighbour(
@@ -269,7 +269,7 @@ def settle(work, channel, ends):
     ends[4 + channel] += np.float32(2 * (neighbour % 3) - 2)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def copy_ends(source, target):
     for i in range(8):
         target[i] = source[i]

@@ -10,7 +10,8 @@ the p-bit, the same in the four channels of an endpoint.
 """
 
 import numpy as np
-from numba import njit
+
+from smalti.jit import njit
 
 CHANNELS = 0  # 4 rows: R, G, B, A; colour under alpha 0 is the mean of the visible colours
 VISIBLE = 64  # 1 where alpha > 0, else 0: weight of the colour error
@@ -27,14 +28,14 @@ WORK = 256  # float32 numbers
 _F = np.float32
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def fill_steps(work):
     """Fill STEP, which is the same for all blocks: 64 * index / 15, rounded; none is near a half."""
     for k in range(16):
         work[STEP + k] = np.floor(k * (64.0 / 15.0) + 0.5) / 64.0
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def choose(work, ends):
     """Choose the nearest of the 16 palette entries for each texel; return the squared error.
 
@@ -83,7 +84,7 @@ def choose(work, ends):
     return (sum_0 + sum_1) + (sum_2 + sum_3)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _take_index(work, t):
     """Split a key into index, which is stored, and error, which is returned."""
     error = np.floor(work[KEY + t] * _F(1 / 16))
@@ -91,7 +92,7 @@ def _take_index(work, t):
     return error
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def load_norms(work):
     """Fill NORM, the part of the error that no palette changes."""
     for t in range(16):
@@ -99,7 +100,7 @@ def load_norms(work):
         work[NORM + t] = work[VISIBLE + t] * (r * r + g * g + b * b) + a * a
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def moments(work):
     """Return the sums of R, G, B, A, then of RR, RG, RB, RA, GG, GB, GA, BB, BA, AA."""
     sr = sg = sb = sa = _F(0)
@@ -123,7 +124,7 @@ def moments(work):
     return sr, sg, sb, sa, rr, rg, rb, ra, gg, gb, ga, bb, ba, aa
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def extent(work, axis_r, axis_g, axis_b, axis_a):
     """Return the least and the greatest product of a texel with an axis of small integers."""
     least, greatest = _F(1 << 24), _F(-(1 << 24))
@@ -135,7 +136,7 @@ def extent(work, axis_r, axis_g, axis_b, axis_a):
     return least, greatest
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def colour_sums(work):
     """Return the normal equations of the colour's fit, u and w weights of endpoints 0 and 1.
 
@@ -162,7 +163,7 @@ def colour_sums(work):
     return uu, uw, ww, ur, wr, ug, wg, ub, wb
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def alpha_sums(work):
     """Return the normal equations of alpha's fit: uu, uw, ww, uA, wA over all texels."""
     uu = uw = ww = ua = wa = _F(0)
@@ -178,7 +179,7 @@ def alpha_sums(work):
     return uu, uw, ww, ua, wa
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def best_neighbour(work, row, colour, end_0, end_1):
     """Return which of end_0 + {-2, 0, 2}, end_1 + {-2, 0, 2} fits one channel best, indices kept.
 

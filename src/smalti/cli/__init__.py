@@ -3,18 +3,22 @@
 import os
 import sys
 
+import smalti
 from smalti.errors import SmaltiError
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
-    import tyro
-
-    from smalti.cli.commands import COMMANDS
-
     try:
+        if sys.argv[1:] == ["--version"]:
+            sys.stdout.write(f"smalti {smalti.__version__}\n")
+            return
+        import tyro
+
+        from smalti.cli.commands import COMMANDS
+
         command = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="smalti", description=__import__("smalti").__doc__.splitlines()[0]
+            COMMANDS, prog="smalti", description=smalti.__doc__.splitlines()[0]
         )
         sys.exit(command)
     except SmaltiError as error:

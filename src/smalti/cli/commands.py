@@ -7,7 +7,7 @@ import tyro
 
 from smalti.cli import geometry, paths, show
 from smalti.errors import SmaltiError
-from smalti.files import PICTURE_SUFFIXES, WRITTEN_SUFFIXES
+from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, WRITTEN_SUFFIXES
 
 Paths = tyro.conf.Positional[tuple[Path, ...]]
 
@@ -19,9 +19,9 @@ def encode(
     codec: str = "bc7",
     effort: str | None = None,
     out: Path | None = None,
-    device: str = "cpu",
-    seed: int = 0,
-    max_pixels: int = 2**26,
+    device: str | None = None,
+    seed: int | None = None,
+    max_pixels: int = MAX_PIXELS,
     overwrite: bool = False,
 ) -> int:
     """Compress pictures: `smalti encode a.png a.smt`, or many pictures and folders at once.
@@ -31,12 +31,12 @@ def encode(
         codec: A codec of `smalti list`, with settings if wanted: rgba-ae:step=0.125
         effort: How long to search: ultrafast, fast, medium, high, best (default: medium).
         out: Folder for the outputs; otherwise each is written beside its picture.
-        device: torch device: cpu, cuda, mps.
+        device: torch device: cpu, cuda, mps (default: cpu).
         seed: Of whatever the encoder draws at random.
         max_pixels: Refuse pictures of more texels than this.
-        overwrite: Replace files that exist and that you did not name as the output.
+        overwrite: Replace files that exist; an output that you name is replaced without.
     """
-    jobs = paths.plan(inputs, out, overwrite, PICTURE_SUFFIXES, (".smt", ".dds"), ".smt")
+    jobs = paths.plan(inputs, out, overwrite, PICTURE_SUFFIXES, paths.FILES, ".smt")
 
     def run(source: Path, target: Path, on_step: Callable[[int, int], None]) -> str:
         from smalti import api
@@ -68,7 +68,8 @@ def decode(
     size: str | None = None,
     suffix: str = ".png",
     device: str = "cpu",
-    max_pixels: int = 2**26,
+    weights: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
     overwrite: bool = False,
 ) -> int:
     """Draw compressed files: `smalti decode a.smt a.png`, or many files and folders at once.
@@ -80,8 +81,9 @@ def decode(
         size: Draw at WIDTHxHEIGHT, for codecs without a fixed resolution.
         suffix: Format of pictures that you did not name: .png .webp .avif .tif .bmp .jpg
         device: torch device: cpu, cuda, mps.
+        weights: The .safetensors file that the file was made with, if it is not a bundled one.
         max_pixels: Refuse files of more texels than this.
-        overwrite: Replace files that exist and that you did not name as the output.
+        overwrite: Replace pictures that exist.
     """
     box = geometry.window(window) if window else None
     drawn = geometry.size(size) if size else None
@@ -91,7 +93,9 @@ def decode(
         from smalti import api
 
         data = source.read_bytes()
-        x_hat = api.decode(data, window=box, size=drawn, device=device, max_pixels=max_pixels)
+        x_hat = api.decode(
+            data, window=box, size=drawn, device=device, weights=weights, max_pixels=max_pixels
+        )
         api.save(x_hat, target)
         return f"{x_hat.shape[2]} x {x_hat.shape[1]}, {show.CHANNELS[x_hat.shape[0]]}"
 
@@ -170,7 +174,7 @@ def train(
     """Make a set of trained weights. The same command goes on after an interruption.
 
     Args:
-        recipe: fsq-1m or rgba-boxes.
+        recipe: Its name, such as rgba-boxes; a wrong one is answered with all of them.
         data: Folders of pictures or .npz files, for recipes that learn from pictures.
         out: The weights and a checkpoint go to OUT/RECIPE.
         steps: Instead of the recipe's number of steps.

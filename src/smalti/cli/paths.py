@@ -5,8 +5,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from smalti.errors import OptionError
+from smalti.registry import FOREIGN
 
-FILES = (".smt", ".dds")
+FILES = (".smt", *FOREIGN)
 BUNDLED = Path(str(files("smalti") / "assets" / "pictures"))
 
 
@@ -24,7 +25,7 @@ def plan(
         inputs: files and folders; a last one that ends in one of `written`, and is not the only
             one, is the output.
         out: folder for the outputs, or beside each input.
-        overwrite: allow outputs that exist and were not named.
+        overwrite: allow outputs that exist.
         read: suffixes to take from folders.
         written: suffixes that an output may have.
         suffix: of outputs that were not named.
@@ -51,7 +52,7 @@ def plan(
         jobs = [
             (path, (out / inner if out else path).with_suffix(suffix)) for path, inner in sources
         ]
-    _check(jobs, may_replace=overwrite or named is not None)
+    _check(jobs, may_replace=overwrite or (named is not None and suffix == ".smt"))
     return jobs
 
 
@@ -78,11 +79,12 @@ def expand(inputs: Sequence[Path], read: tuple[str, ...]) -> list[tuple[Path, Pa
 
 
 def _check(jobs: list[tuple[Path, Path]], *, may_replace: bool) -> None:
-    first: dict[Path, Path] = {}
+    first: dict[str, Path] = {}
     for source, target in jobs:
         if target.resolve() == source.resolve():
             raise OptionError(f"{target} would be written over its own input")
-        if (other := first.setdefault(target.resolve(), source)) != source:
+        key = str(target.resolve()).casefold()  # some file systems know no other difference
+        if (other := first.setdefault(key, source)) != source:
             raise OptionError(f"{other} and {source} would both be written to {target}")
         if target.exists() and not may_replace:
-            raise OptionError(f"{target} exists; name it as the output, or add --overwrite")
+            raise OptionError(f"{target} exists; add --overwrite to replace it")

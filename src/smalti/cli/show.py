@@ -73,9 +73,11 @@ def run_jobs(
                 line = run(source, target, on_step)
                 seconds = time.perf_counter() - started
                 note(f"{source} -> {target}: {line}, {seconds:.2f} s")
-            except (SmaltiError, OSError) as cause:
+            except (SmaltiError, OSError, MemoryError, RuntimeError) as cause:
+                if isinstance(cause, RuntimeError) and "memory" not in str(cause):
+                    raise  # torch says "out of memory" with it; anything else is our bug
                 failures += 1
-                text = str(cause)
+                text = str(cause).partition("\n")[0] or "not enough memory"
                 error(text if source.name in text else f"{source}: {text}")
             bar.remove_task(step)
             bar.advance(whole)

@@ -11,6 +11,7 @@ from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError
 from smalti.models import load_shared
+from smalti.models.fsq import FsqAutoencoder
 from smalti.ops.pad import to_multiple
 
 
@@ -26,18 +27,19 @@ class Fsq(TrainedCodec):
     summary: ClassVar[str] = "discrete tokens for language models, 2 x 2 texels"
     channels: ClassVar[tuple[int, ...]] = (3,)
     settings: ClassVar[tuple[str, ...]] = ("fsq",)
+    max_texels: ClassVar[int] = 2**22  # group normalisation sees it whole: 1.2 KB a texel, 5 GB
 
     weights: str = field(default="fsq-1m", metadata=NOT_ON_WIRE)
 
     def encode(self, image: Tensor, options: Options) -> list[bytes]:
-        model = load_shared(self.weights, device=options.device)
+        model = load_shared(FsqAutoencoder, self.weights, device=options.device)
         x = to_multiple(image.to(options.device), model.factor)
         with torch.inference_mode():
             digits = model.digits(2 * x.unsqueeze(0) - 1)[0]
         return [encode_planes(digits.cpu().numpy(), model.config.levels)]
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
-        model = load_shared(self.weights, device=device)
+        model = load_shared(FsqAutoencoder, self.weights, device=device)
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; an fsq file has 1")
         levels = model.config.levels

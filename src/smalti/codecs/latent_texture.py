@@ -94,6 +94,8 @@ class LatentTexture(Codec):
                 "so take fewer channels or larger scales"
             )
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()  # whatever the caller has switched off
     def encode(self, image: Tensor, options: LatentTextureOptions) -> list[bytes]:
         steps = STEPS[options.effort] if options.steps is None else options.steps
         if steps < 1:
@@ -101,7 +103,9 @@ class LatentTexture(Codec):
         random = torch.Generator().manual_seed(options.seed)
         size = Size(*image.shape)
         model = self._model(size, random).to(options.device)
-        target = image.to(options.device).permute(1, 2, 0).contiguous()
+        target = (
+            image.to(options.device).permute(1, 2, 0).clone(memory_format=torch.contiguous_format)
+        )
         height, width = target.shape[:2]
         stride = min(max(1, round(math.sqrt(height * width / BATCH))), MAX_STRIDE)
 

@@ -13,9 +13,10 @@ from smalti.entropy import decode_planes, encode_planes
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, OptionError
 from smalti.models import load_shared
+from smalti.models.rgba import RgbaAutoencoder
 from smalti.ops.pad import to_multiple
 
-MAX_LEVEL = 2**15  # of a quantised latent, both signs
+LOWEST, HIGHEST = -(2**15), 2**15 - 1  # of a quantised latent: 65,536 levels
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class RgbaAe(TrainedCodec):
             raise OptionError(f"step {self.step:g}; it must lie in 0.0001 .. 10000")
 
     def encode(self, image: Tensor, options: Options) -> list[bytes]:
-        model = load_shared(self.weights, device=options.device)
+        model = load_shared(RgbaAutoencoder, self.weights, device=options.device)
         with torch.inference_mode():
             z = model.encode(to_multiple(image.to(options.device), model.factor).unsqueeze(0))[0]
-        q = (z / self.step).round().clamp(-MAX_LEVEL, MAX_LEVEL).to(torch.int32).cpu().numpy()
+        q = (z / self.step).round().clamp(LOWEST, HIGHEST).to(torch.int32).cpu().numpy()
         low = q.min((1, 2))
         levels = q.max((1, 2)) - low + 1
         ranges = [
@@ -52,7 +53,7 @@ class RgbaAe(TrainedCodec):
         return [b"".join(ranges) + encode_planes(q - low[:, None, None], levels.tolist())]
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
-        model = load_shared(self.weights, device=device)
+        model = load_shared(RgbaAutoencoder, self.weights, device=device)
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; an rgba-ae file has 1")
         channels = model.config.latent_channels
@@ -63,9 +64,9 @@ class RgbaAe(TrainedCodec):
             low.append(unzigzag(lowest))
             levels.append(count)
         for lowest, count in zip(low, levels, strict=True):
-            if lowest < -MAX_LEVEL or not 1 <= count <= MAX_LEVEL - lowest + 1:
+            if lowest < LOWEST or not 1 <= count <= HIGHEST - lowest + 1:
                 raise FormatError(
-                    f"latents {lowest} .. {lowest + count - 1}; the limit is {MAX_LEVEL} steps"
+                    f"latents {lowest} .. {lowest + count - 1}; they lie in {LOWEST} .. {HIGHEST}"
                 )
         shape = (channels, -(-size.height // model.factor), -(-size.width // model.factor))
         q = decode_planes(sections[0][offset:], shape, levels) + np.array(low)[:, None, None]

@@ -15,9 +15,9 @@ on disk notices changes of the file that holds the called function only.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from smalti.entropy.tables import LIMIT
+from smalti.jit import njit
 
 CONTEXTS = 9  # slots consulted per decision
 INPUTS = CONTEXTS + 3  # and three logistic distributions
@@ -58,7 +58,7 @@ class Predictor(NamedTuple):
     seen: np.ndarray  # (18,)
 
 
-@njit(cache=True)
+@njit()
 def code_row(decoding, c, y, v, levels, buffer, tables, state, linear):
     """Code row y of plane c of v, int32 (C, H, W), which the decoder fills in."""
     width = v.shape[2]
@@ -171,7 +171,7 @@ def code_row(decoding, c, y, v, levels, buffer, tables, state, linear):
         x += 1
 
 
-@njit(cache=True)
+@njit()
 def code_run(decoding, c, y, x, length, w, which, v, buffer, tables, state):
     """One decision for a whole stretch: do all `length` values from x on equal W?"""
     same = 1
@@ -189,7 +189,7 @@ def code_run(decoding, c, y, x, length, w, which, v, buffer, tables, state):
     return same
 
 
-@njit(cache=True)
+@njit()
 def code_tree(
     decoding, value, n_levels, mu, mu_fixed, activity, cell, buffer, tables, state, linear
 ):
@@ -229,7 +229,7 @@ def code_tree(
     return base
 
 
-@njit(cache=True)
+@njit()
 def code_decision(decoding, bit, node, mixer_0, mixer_1, refinement_row, buffer, tables, state):
     """One binary decision: predict it from the inputs, code it, learn from it; gives the bit."""
     slots, index, inputs, weights = state.slots, state.index, state.inputs, state.weights
@@ -262,7 +262,7 @@ def code_decision(decoding, bit, node, mixer_0, mixer_1, refinement_row, buffer,
     return bit
 
 
-@njit(cache=True)
+@njit()
 def correct(mixer, error, state):
     """One step of a mixer's weights along the gradient of the bit's cost, fast at first."""
     n = state.updates[mixer]
@@ -272,7 +272,7 @@ def correct(mixer, error, state):
     state.updates[mixer] = min(n + 1, 300)
 
 
-@njit(cache=True)
+@njit()
 def adapted(slot, bit, rate):
     """The slot (22-bit probability << 8 | count) after one more bit."""
     probability, n = slot >> 8, slot & 255
@@ -280,7 +280,7 @@ def adapted(slot, bit, rate):
     return probability << 8 | min(n + 1, 255)
 
 
-@njit(cache=True)
+@njit()
 def learn(target, mu, mu_fixed, activity, tables, linear):
     """Mean errors, then one sweep of coordinate descent on the recursive least-squares problem."""
     error, seen = linear.error, linear.seen
@@ -305,19 +305,19 @@ def learn(target, mu, mu_fixed, activity, tables, linear):
         coefficients[i] = min(max(moved, -(1 << 18)), 1 << 18)
 
 
-@njit(cache=True)
+@njit()
 def centred(value, n_levels):
     """A value as a number around 0, within ±8191 for every number of levels."""
     return scaled(2 * value - (n_levels - 1), n_levels)
 
 
-@njit(cache=True)
+@njit()
 def scaled(x, n_levels):
     shift = 13 - bit_length(n_levels - 1)
     return x << shift if shift >= 0 else x >> -shift
 
 
-@njit(cache=True)
+@njit()
 def logistic_cdf(t, cdf):
     """Of t in 1/2**14, linear between the table's entries, 30 bits."""
     t = min(max(t + (1024 << 8), 0), 2048 << 8)
@@ -325,20 +325,20 @@ def logistic_cdf(t, cdf):
     return cdf[k] + ((cdf[k + 1] - cdf[k]) * (t & 255) >> 8)
 
 
-@njit(cache=True)
+@njit()
 def share(low, cut, high, stretch):
     """Logit of the upper part's probability, (high - cut) / (high - low)."""
     return int(stretch[(high - cut + 4096 << 16) // (high - low + 8192)])
 
 
-@njit(cache=True)
+@njit()
 def fold(h, x):
     """32-bit hash h with the number x < 2**17 mixed in."""
     h = (h + x + 1) * 0x1B873593 & MASK32
     return h ^ h >> 15
 
 
-@njit(cache=True)
+@njit()
 def half_octave(x):
     """Number of bits of x, doubled, plus the bit below the highest: two steps an octave."""
     if x < 2:
@@ -347,7 +347,7 @@ def half_octave(x):
     return 2 * n - 2 + (x >> (n - 2) & 1)
 
 
-@njit(cache=True)
+@njit()
 def bit_length(x):
     n = 0
     while x > 0:
@@ -356,7 +356,7 @@ def bit_length(x):
     return n
 
 
-@njit(cache=True)
+@njit()
 def code_bit(decoding, bit, probability, buffer, coder):
     """Narrow [low, low + range) to the part of a 1 (the lower, probability / 2**16) or of a 0."""
     part = coder[RANGE] * probability >> 16
@@ -380,7 +380,7 @@ def code_bit(decoding, bit, probability, buffer, coder):
     return bit
 
 
-@njit(cache=True)
+@njit()
 def shift_low(buffer, coder):
     """Encoder: put out the highest byte of low, once no later carry can change it."""
     low = coder[LOW]

@@ -14,6 +14,7 @@ from torch import Tensor
 import smalti
 from smalti import api, registry, weights
 from smalti.codec import Codec, Size, with_settings
+from smalti.container import HASH_BYTES
 from smalti.errors import ImageError, OptionError, WeightsError
 from smalti.eval.baselines import BASELINES
 from smalti.eval.results import title
@@ -74,7 +75,7 @@ class Contender:
             file = self.codec.weights_file()
         except WeightsError:
             file = None
-        digest = weights.sha256(file)[: weights.HASH_BYTES].hex() if file else ""
+        digest = weights.sha256(file)[:HASH_BYTES].hex() if file else ""
         return f"smalti {smalti.__version__} {digest}".strip()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from smalti.api import check_device
 from smalti.codec import Size
 from smalti.errors import ImageError, OptionError, SmaltiError
 from smalti.eval import metrics
@@ -59,6 +60,7 @@ def compare(
     Raises:
         OptionError: an unknown contender or setting, or nothing to compare.
     """
+    check_device(device)
     chosen = [resolve(text) for text in dict.fromkeys(contenders)]
     sources = _names(pictures)
     if not chosen or not sources:

@@ -21,15 +21,13 @@ import numpy as np
 from torch import Tensor
 
 from smalti.errors import ImageError, OptionError
-from smalti.files import write_atomically
+from smalti.files import MAX_PIXELS, write_atomically
 from smalti.image.reading import read_open_file
 from smalti.image.refusals import reason
 from smalti.image.samples import to_levels, to_tensor
 from smalti.image.writing import FORMAT_OF, encode
 
 __all__ = ["MAX_PIXELS", "from_uint8", "load", "save", "to_uint8"]
-
-MAX_PIXELS = 2**26  # 8192 x 8192, 0.8 GB as an RGB image of float32
 
 
 def load(

@@ -1,15 +1,17 @@
-"""Trained models: ordinary `nn.Module`s that know nothing of bytes and files."""
+"""Trained models: ordinary `nn.Module`s that know nothing of codecs and .smt files."""
 
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from smalti import weights
 from smalti.errors import WeightsError
 
 if TYPE_CHECKING:
     from smalti.models.base import Model
+
+M = TypeVar("M", bound="Model")
 
 # Class name, as a weights file's metadata has it -> where it lives.
 MODELS: dict[str, str] = {
@@ -34,12 +36,18 @@ def load(name: str | Path, *, device: str = "cpu") -> "Model":
     return getattr(import_module(MODELS[kind]), kind).from_pretrained(path).to(device)
 
 
-def load_shared(name: str | Path, *, device: str = "cpu") -> "Model":
-    """`load`, once for each file and device: codecs share one copy and must not change it."""
+def load_shared(cls: type[M], name: str | Path, *, device: str = "cpu") -> M:
+    """`cls.from_pretrained`, once for each file and device, without gradients.
+
+    Codecs share this one copy and must not change it.
+
+    Raises:
+        WeightsError: no such weights, or weights of another model than `cls`.
+    """
     path = weights.find(name)
-    return _load_shared(path, path.stat().st_mtime_ns, device)
+    return _load_shared(cls, path, path.stat().st_mtime_ns, device)
 
 
 @lru_cache(maxsize=8)
-def _load_shared(path: Path, _modified: int, device: str) -> "Model":
-    return load(path, device=device).requires_grad_(False)
+def _load_shared(cls: type[M], path: Path, _modified: int, device: str) -> M:
+    return cls.from_pretrained(path).to(device).requires_grad_(False)

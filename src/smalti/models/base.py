@@ -53,8 +53,12 @@ class Model(nn.Module):
                 f"{path.name} holds weights of {metadata.get('model', 'an unnamed model')}, "
                 f"not of {cls.__name__}"
             )
-        model = cls(_config(cls.Config, metadata["config"]))
-        model.load_state_dict({key: value.float() for key, value in tensors.items()})
+        try:
+            model = cls(_config(cls.Config, metadata["config"]))
+            model.load_state_dict({key: value.float() for key, value in tensors.items()})
+        except (KeyError, TypeError, RuntimeError) as cause:  # config or tensors of another model
+            reason = str(cause).partition("\n")[0]
+            raise WeightsError(f"{path.name} does not fit {cls.__name__}: {reason}") from cause
         return model.eval()
 
     def save_pretrained(self, path: str | Path, *, dtype: torch.dtype = torch.float16) -> None:

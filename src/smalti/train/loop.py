@@ -31,6 +31,7 @@ class Recipe:
     forward: Callable[[Model, Tensor, torch.Generator], Tensor]  # x -> x̂, noise included
     loss: Callable[[Tensor, Tensor], Tensor]
     scale: Callable[[Tensor], Tensor]  # data's [0, 1] -> the model's range
+    learns_from_pictures: bool  # the user's; or else from procedural boxes
     steps: int
     batch: int
     side: int  # texels, of the square training crops
@@ -100,8 +101,7 @@ def learning_rate_scale(step: int, recipe: Recipe) -> float:
 def _store(path: Path, recipe: Recipe, done: int, model, average, optimizer) -> None:
     buffer = io.BytesIO()
     state = {
-        "recipe": recipe.name,
-        "steps": recipe.steps,
+        "recipe": _plain(recipe),
         "done": done,
         "model": model.state_dict(),
         "average": average,
@@ -111,13 +111,19 @@ def _store(path: Path, recipe: Recipe, done: int, model, average, optimizer) -> 
     write_atomically(path, buffer.getvalue())
 
 
+def _plain(recipe: Recipe) -> dict[str, int | float | str]:
+    """What of a recipe can be compared: everything but its functions."""
+    return {k: v for k, v in vars(recipe).items() if isinstance(v, int | float | str)}
+
+
 def _restore(path: Path, recipe: Recipe, model, average, optimizer) -> int:
     state = torch.load(path, weights_only=True, map_location=model.device)
-    if (state["recipe"], state["steps"]) != (recipe.name, recipe.steps):
-        raise OptionError(
-            f"{path} belongs to {state['recipe']} with {state['steps']} steps, not to "
-            f"{recipe.name} with {recipe.steps}; choose another folder or delete it"
-        )
+    for key, value in _plain(recipe).items():
+        if state["recipe"][key] != value:
+            raise OptionError(
+                f"{path} belongs to a run with {key} {state['recipe'][key]}, not {value}; "
+                "choose another folder (--out), or delete it to begin anew"
+            )
     model.load_state_dict(state["model"])
     average.update(state["average"])
     optimizer.load_state_dict(state["optimizer"])

@@ -29,6 +29,7 @@ def fsq_1m() -> Recipe:
         forward=lambda model, x, _: model(x),
         loss=l1_mse_sobel,
         scale=lambda x: 2 * x - 1,
+        learns_from_pictures=True,
         steps=700,
         batch=32,
         side=48,
@@ -49,6 +50,7 @@ def rgba_boxes() -> Recipe:
         forward=_with_latent_noise,
         loss=structural_rgba,
         scale=lambda x: x,
+        learns_from_pictures=False,
         steps=1600,
         batch=8,
         side=192,
@@ -81,11 +83,13 @@ def run(
     if name not in RECIPES:
         raise OptionError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
     recipe = dataclasses.replace(RECIPES[name](), **changes)
-    wants_data = recipe.model is not RgbaAutoencoder
-    if wants_data and not data:
+    if recipe.learns_from_pictures and not data:
         raise OptionError(f"{name} learns from pictures; name folders of them with --data")
-    if data and not wants_data:
+    if data and not recipe.learns_from_pictures:
         raise OptionError(f"{name} learns from procedural boxes; it takes no --data")
+    for key in ("steps", "batch"):
+        if getattr(recipe, key) < 1:
+            raise OptionError(f"{key} {getattr(recipe, key)}; it must be at least 1")
     size = {"side": recipe.side, "batch": recipe.batch, "seed": recipe.seed}
     batches = Crops(data, **size) if data else Boxes(**size)
     folder = out / name
