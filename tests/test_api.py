@@ -37,6 +37,20 @@ def test_what_is_no_picture(image, sentence):
         smalti.encode(image)
 
 
+@pytest.mark.parametrize("data", ["a.smt", None, bytearray(b"smt")])
+def test_what_is_no_file(data):
+    with pytest.raises(smalti.SmaltiError, match="content is bytes, not"):
+        smalti.decode(data)
+
+
+def test_models_refuse_sides_that_they_would_cut():
+    model = smalti.load_model("fsq-1m")
+    with pytest.raises(ImageError, match=r"multiples of 2, not \(1, 3, 33, 31\)"):
+        model.encode(torch.zeros(1, 3, 33, 31))
+    with pytest.raises(ImageError, match="takes B C H W"):
+        model.encode(torch.zeros(3, 32, 32))
+
+
 def test_a_codec_that_holds_the_whole_picture_has_a_limit_of_its_own():
     limit = registry.codec_class("fsq").max_texels
     wide = torch.zeros(3, 8, limit // 8 + 1)

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "train": {*LEAVES, "models", "ops", "weights"},
     "eval": {*LEAVES, "api", "codec", "container", "registry", "weights"},
     "cli": {*LEAVES, "api", "codec", "eval", "registry", "train", "weights"},
-    "__init__": {"api"},
+    "__init__": {"api", "errors"},
     "__main__": {"cli"},
 }
 

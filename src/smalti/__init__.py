@@ -11,9 +11,11 @@ Importing smalti is cheap: each function below is loaded on first use.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from smalti.errors import SmaltiError
+
 __version__ = "0.1.0"
 
-__all__ = ["decode", "encode", "info", "list_codecs", "load", "load_model", "save"]
+__all__ = ["SmaltiError", "decode", "encode", "info", "list_codecs", "load", "load_model", "save"]
 
 if TYPE_CHECKING:
     from smalti.api import decode, encode, info, list_codecs, load, load_model, save
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> object:
     """PEP 562: the public API without importing torch until it is used."""
-    if name in __all__:
+    if name in __all__:  # never SmaltiError, which is there
         return getattr(import_module("smalti.api"), name)
     raise AttributeError(f"module 'smalti' has no attribute {name!r}")
 

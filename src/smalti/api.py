@@ -266,7 +266,7 @@ def check_device(name: str) -> None:
     # no such device, torch built without it, or one that holds no numbers ("meta")
     except (RuntimeError, AssertionError, NotImplementedError) as cause:
         reason = str(cause).partition("\n")[0]
-        raise OptionError(f"device {name!r} cannot be used here: {reason}") from cause
+        raise OptionError(f"device {name!r} cannot be used here, use cpu: {reason}") from cause
 
 
 def _checked_size(image: Tensor) -> Size:
@@ -288,6 +288,8 @@ def _checked_size(image: Tensor) -> Size:
 
 def _open(data: bytes) -> tuple[Codec, Size, tuple[bytes, ...], bytes]:
     """Codec, size, sections and weights hash of a file in any format that we read."""
+    if not isinstance(data, bytes):
+        raise FormatError(f"a file's content is bytes, not {type(data).__name__}; read it first")
     if cls := registry.codec_class_of_foreign(data):
         sections, size = cls.read_foreign(data)
         return cls(), size, tuple(sections), b""

@@ -155,9 +155,11 @@ def compare(
         results = run.compare(
             chosen, codecs or run.default_contenders(), out, device=device, on_progress=bar
         )
-    show.comparison(results)
-    show.note(f"report: {report.write_report(results, out).resolve()}")
-    return 0
+    code = show.comparison(results)
+    with show.progress() as bar:
+        page = report.write_report(results, out, device=device, on_progress=bar)
+    show.note(f"report: {page.resolve()}")
+    return code
 
 
 def train(

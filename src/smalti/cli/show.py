@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from smalti.codec import Codec
     from smalti.eval.run import Results
 
+SECONDS_BETWEEN_LINES = 10
 NUMBERS = ("bpp", "PSNR dB", "SSIM", "enc s", "dec s", "pictures")
 CHANNELS = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}
 
@@ -43,12 +44,20 @@ def error(text: str) -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar with time left; call it with (done, total, what is being done)."""
+    """A bar with time left; call it with (done, total, what is being done).
+
+    Where standard error is no terminal, a line every ten seconds.
+    """
     with _bar() as bar:
         task = bar.add_task("", total=None)
+        said = time.monotonic()
 
         def update(done: int, total: int, text: str) -> None:
+            nonlocal said
             bar.update(task, completed=done, total=total, description=text)
+            if not _err.is_terminal and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+                said = time.monotonic()
+                sys.stderr.write(f"{done} of {total}: {text}\n")
 
         yield update
 
@@ -119,7 +128,8 @@ def codec_table(
         note(f"weights {name}: {path.stat().st_size / 1e6:.1f} MB")
 
 
-def comparison(results: "Results") -> None:
+def comparison(results: "Results") -> int:
+    """The table and the verdicts; 1 if a picture could not be read."""
     table = _table("codec", *NUMBERS, gives_way="codec")
     for mean in results.means():
         table.add_row(
@@ -134,6 +144,10 @@ def comparison(results: "Results") -> None:
     _out.print(table)
     for sentence in results.verdicts():
         note(sentence)
+    unread = {row.error for row in results.failures if row.channels == 0}
+    for sentence in sorted(unread):
+        error(sentence)
+    return 1 if unread else 0
 
 
 def _bar() -> Progress:

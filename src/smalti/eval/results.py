@@ -177,7 +177,7 @@ def _duel(ours: list[Row], classical: list[list[Row]]) -> Duel:
     for row in ours:
         alone = mean([row])
         other = _best_at(alone, _curves(classical, {row.picture}))
-        if other is not None:
+        if other is not None and not _cheaper_and_worse(alone, other):
             contested += 1
             ahead += _gap(alone, other) < -SAME_PSNR
     gap = _gap(own, rival) if rival else math.nan
@@ -190,10 +190,16 @@ def _duel(ours: list[Row], classical: list[list[Row]]) -> Duel:
             f"no classical setting here is as small; the smallest, {smallest.label}, "
             f"reaches {_quality(smallest.psnr)} in {smallest.bpp:.2f} bpp."
         )
+    elif _cheaper_and_worse(own, rival):
+        sentence = start + (
+            f"no classical setting here is as large; {rival.label} reaches {_quality(rival.psnr)} "
+            f"in {rival.bpp:.2f} bpp."
+        )
+        rival, gap = None, math.nan
     else:
         sentence = start + _verdict(own, rival, gap)
     if len(ours) > 1 and contested:
-        small = "" if contested == len(ours) else " where one is as small"
+        small = "" if contested == len(ours) else " where one is of its size"
         sentence += f" It is ahead on {ahead} of {contested} pictures{small}."
     return Duel(own.contender, rival.label if rival else "", gap, ahead, contested, sentence)
 
@@ -241,6 +247,11 @@ def _at(bpp: float, curve: list[Mean]) -> _Point | None:
 
 def _gap(own: Mean, rival: _Point) -> float:
     return 0.0 if own.psnr == rival.psnr else rival.psnr - own.psnr
+
+
+def _cheaper_and_worse(own: Mean, rival: _Point) -> bool:
+    """No contest: fewer bits buy less."""
+    return rival.bpp < own.bpp and _gap(own, rival) < -SAME_PSNR
 
 
 def _verdict(own: Mean, rival: _Point, gap: float) -> str:

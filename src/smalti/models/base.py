@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from smalti.errors import WeightsError
+from smalti.errors import ImageError, WeightsError
 from smalti.files import write_atomically
 from smalti.weights import find, read
 
@@ -36,6 +36,18 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    def check_size(self, x: torch.Tensor) -> None:
+        """Refuse pictures whose borders the model would drop without a word.
+
+        Raises:
+            ImageError: not `B C H W`, or sides that are no multiples of `factor`.
+        """
+        if x.ndim != 4 or x.shape[2] % self.factor or x.shape[3] % self.factor:
+            raise ImageError(
+                f"{type(self).__name__} takes B C H W with H and W multiples of {self.factor}, not "
+                f"{tuple(x.shape)}; smalti.ops.pad.to_multiple pads"
+            )
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Self:

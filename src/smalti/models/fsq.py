@@ -71,6 +71,7 @@ class FsqAutoencoder(Model):
 
     def digits(self, x: Float[Tensor, "B 3 H W"]) -> Int[Tensor, "B D H/2 W/2"]:
         """The quantised numbers behind the tokens, channel d in 0 .. levels[d] - 1."""
+        self.check_size(x)
         return fsq.to_digits(self.encoder(x), self.config.levels)
 
     def from_digits(self, digits: Int[Tensor, "B D h w"]) -> Float[Tensor, "B 3 2*h 2*w"]:

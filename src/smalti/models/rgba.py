@@ -64,6 +64,7 @@ class RgbaAutoencoder(Model):
 
     def encode(self, x: Float[Tensor, "B 4 H W"]) -> Float[Tensor, "B C H/16 W/16"]:
         """Latents of pictures in [0, 1]."""
+        self.check_size(x)
         return self.encoder(x)
 
     def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 4 16*h 16*w"]:
