@@ -1,5 +1,6 @@
 """README's and the docs' promises: its code runs, its commands are the two, its links lead somewhere."""
 
+import os
 import re
 import subprocess
 import sys
@@ -49,6 +50,7 @@ def test_shell_lines_run(line, tmp_path):
         command.replace("smalti ", f"{bin_folder}/smalti ", 1),
         shell=True,
         cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # tiny tensors
         capture_output=True,
         text=True,
         check=False,

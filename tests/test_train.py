@@ -35,7 +35,8 @@ def small(name, steps):
 def batches(name, source):
     """Two batches of four pictures, over and over."""
     all_ = Crops([source], side=32, batch=4) if name == "fsq-1m" else Boxes(side=32, batch=4)
-    return lambda step: all_(step % 2)
+    two = [all_(0), all_(1)]
+    return lambda step: two[step % 2]
 
 
 STEPS = {"fsq-1m": 20, "rgba-boxes": 80}  # boxes start on a plateau
