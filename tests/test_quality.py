@@ -1,0 +1,32 @@
+"""Floors under what each codec reaches on three bundled pictures, tight enough to notice 0.3 dB."""
+
+import pytest
+
+import smalti
+from smalti import registry
+from smalti.cli.paths import BUNDLED
+from smalti.eval.metrics import psnr
+from smalti.image import to_uint8
+
+# codec -> picture -> (least dB, most bits a texel)
+FLOORS = {
+    "bc7:effort=fast": {"astronaut": (43.2, 8.01), "bark": (38.2, 8.01), "plant": (43.5, 8.01)},
+    "latent-texture:effort=ultrafast": {"astronaut": (33.9, 3.65)},
+    "rgba-ae": {"astronaut": (20.5, 0.064), "bark": (24.1, 0.042), "plant": (25.6, 0.057)},
+    "fsq": {"astronaut": (35.4, 1.85), "bark": (35.0, 2.87), "plant": (37.4, 0.80)},
+}
+
+
+def test_every_codec_has_a_floor():
+    assert {spec.partition(":")[0] for spec in FLOORS} == set(registry.CODECS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "picture"), [(spec, picture) for spec, floors in FLOORS.items() for picture in floors]
+)
+def test_quality_and_size(spec, picture):
+    x = smalti.load(BUNDLED / f"{picture}.png")
+    data = smalti.encode(x, spec)
+    least, most = FLOORS[spec][picture]
+    assert psnr(to_uint8(x), to_uint8(smalti.decode(data))) >= least
+    assert smalti.info(data).bpp <= most
