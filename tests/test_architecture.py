@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "models": {"errors", "files", "weights", "ops"},
     "container": {"errors", "entropy"},
     "fit": set(),
-    "codec": {"errors", "files", "entropy", "weights"},
+    "codec": {"errors", "entropy", "weights"},
     "registry": {"errors", "codec"},
     "codecs": {*LEAVES, "codec", "ops", "entropy", "bc7", "models", "weights", "fit"},
     "api": {*LEAVES, "codec", "container", "entropy", "models", "registry", "weights"},

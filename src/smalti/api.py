@@ -72,7 +72,7 @@ def encode(
         known = ", ".join((".smt", *codec.foreign))
         raise OptionError(f"{codec.name} writes {known} files, no {suffix}")
     size = _checked_size(image)
-    if size.height * size.width > codec.max_texels:
+    if codec.max_texels and size.height * size.width > codec.max_texels:
         raise ImageError(_too_large(codec, size))
     sections = _encode_any(codec, image.float(), options)
     if suffix == ".smt":
@@ -126,7 +126,7 @@ def decode(
             f"{shape.width} x {shape.height} = {shape.height * shape.width:,} texels, over the "
             f"limit of {max_pixels:,}; raise it with max_pixels= (--max-pixels)"
         )
-    if shape.height * shape.width > codec.max_texels:
+    if codec.max_texels and shape.height * shape.width > codec.max_texels:
         raise FormatError(_too_large(codec, shape))
     if isinstance(codec, TrainedCodec):
         codec = dataclasses.replace(codec, weights=str(find_by_hash(digest, weights)))

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_c
 from smalti import weights
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, OptionError
-from smalti.files import MAX_PIXELS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,7 +63,7 @@ class Codec(ABC):
     summary: ClassVar[str]  # one line for `smalti list`
     channels: ClassVar[tuple[int, ...]]  # what `encode` takes; the caller converts the rest
     efforts: ClassVar[tuple[str, ...]] = EFFORTS  # all the same to a codec that searches nothing
-    max_texels: ClassVar[int] = MAX_PIXELS  # of a picture; less for codecs that take much memory
+    max_texels: ClassVar[int | None] = None  # of a picture, for codecs that take much memory
     settings: ClassVar[tuple[str, ...]]  # what `smalti compare` runs: "name:field=value,..."
     exact: ClassVar[bool] = False  # decodes to the same 8-bit picture on every machine
     foreign: ClassVar[tuple[str, ...]] = ()  # suffixes of other formats it writes, ".dds"

@@ -24,7 +24,9 @@ def main() -> None:
     except SmaltiError as error:
         fail(str(error), 1)
     except KeyboardInterrupt:
-        fail("interrupted; no half-written file is left, and the same command goes on", 130)
+        resumes = sys.argv[1:2] in (["compare"], ["train"])
+        goes_on = "; the same command goes on from here" if resumes else ""
+        fail(f"interrupted, no half-written file is left{goes_on}", 130)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

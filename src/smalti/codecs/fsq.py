@@ -27,7 +27,9 @@ class Fsq(TrainedCodec):
     summary: ClassVar[str] = "discrete tokens for language models, 2 x 2 texels"
     channels: ClassVar[tuple[int, ...]] = (3,)
     settings: ClassVar[tuple[str, ...]] = ("fsq",)
-    max_texels: ClassVar[int] = 2**22  # group normalisation sees it whole: 1.2 KB a texel, 5 GB
+    max_texels: ClassVar[int | None] = (
+        2**22
+    )  # group normalisation sees it whole: 1.2 KB a texel, 5 GB
 
     weights: str = field(default="fsq-1m", metadata=NOT_ON_WIRE)
 
