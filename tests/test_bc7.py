@@ -1,30 +1,16 @@
-"""BC7: the decoder against two independent ones, the kernels against their readable twins."""
-
-import io
+"""BC7: the decoder against two independent ones and its readable twin, sizes and errors."""
 
 import numpy as np
 import pytest
-import texture2ddecoder
-from PIL import Image
 
+from bc7_pictures import by_pillow, by_texture2ddecoder, made_alpha, made_picture
 from smalti.bc7 import threads
-from smalti.bc7.dds import write_dds
 from smalti.bc7.decode import decode_blocks, decode_image, decode_window
-from smalti.bc7.encode import EFFORTS, encode_image
+from smalti.bc7.encode import encode_image
 from smalti.bc7.layout import MODES, WEIGHTS, block_grid
 from smalti.bc7.partitions import ANCHORS, PARTITIONS
-from smalti.bc7.reference import decode_block, encode_block
+from smalti.bc7.reference import decode_block
 from smalti.errors import FormatError, ImageError, OptionError
-
-
-def by_texture2ddecoder(blocks: bytes, height: int, width: int) -> np.ndarray:
-    bgra = texture2ddecoder.decode_bc7(blocks, width, height)
-    return np.frombuffer(bgra, dtype=np.uint8).reshape(height, width, 4)[..., [2, 1, 0, 3]]
-
-
-def by_pillow(blocks: bytes, height: int, width: int) -> np.ndarray:
-    with Image.open(io.BytesIO(write_dds(blocks, height, width))) as picture:
-        return np.asarray(picture.convert("RGBA"))
 
 
 def header_fields(block: bytes) -> tuple[int, int, int, int]:
@@ -57,41 +43,6 @@ def every_header(copies: int) -> tuple[np.ndarray, set]:
                         body = int.from_bytes(rng.bytes(16), "little") >> width << width
                         blocks.append((body | head).to_bytes(16, "little"))
     return np.frombuffer(b"".join(blocks), dtype=np.uint8).reshape(-1, 16), wanted
-
-
-def made_picture(height: int, width: int) -> np.ndarray:
-    """An opaque picture with a gradient, edges, noise and flat parts."""
-    rng = np.random.default_rng(3)
-    y, x = np.mgrid[0:height, 0:width]
-    colour = np.stack([3 * x + y, 255 - 2 * y, 128 + 90 * np.sin(x / 5.0 + y / 9.0)], axis=2)
-    colour[(x // 11 + y // 7) % 3 == 0] = (20, 200, 90)
-    colour += rng.normal(0, 4, colour.shape)
-    colour[: height // 4, : width // 4] = (0, 130, 255)
-    image = np.full((height, width, 4), 255, dtype=np.uint8)
-    image[..., :3] = np.clip(colour, 0, 255)
-    return image
-
-
-def made_alpha(height: int, width: int) -> np.ndarray:
-    """A picture with opaque, transparent and soft parts, noise under the transparent ones."""
-    image = made_picture(height, width)
-    y, x = np.mgrid[0:height, 0:width]
-    distance = np.hypot(x - width / 2, y - height / 2)
-    image[..., 3] = np.clip(40 * (min(height, width) / 3 - distance), 0, 255)
-    return image
-
-
-def as_blocks(image: np.ndarray) -> np.ndarray:
-    """Cut a picture with sides that are multiples of 4 into (N, 16, 4)."""
-    rows, columns = block_grid(*image.shape[:2])
-    return image.reshape(rows, 4, columns, 4, 4).swapaxes(1, 2).reshape(-1, 16, 4)
-
-
-def squared_error(image: np.ndarray, decoded: np.ndarray) -> int:
-    """The error that the encoder makes least."""
-    difference = image.astype(np.int64) - decoded
-    difference[image[..., 3] == 0, :3] = 0
-    return int((difference**2).sum())
 
 
 def test_every_mode_has_128_bits():
@@ -205,89 +156,3 @@ def test_wrong_pictures_and_efforts():
         encode_image(np.zeros((4, 4, 3), dtype=np.uint8))
     with pytest.raises(OptionError, match="'slow'; known: ultrafast, fast"):
         encode_image(np.zeros((4, 4, 4), dtype=np.uint8), effort="slow")
-
-
-@pytest.mark.parametrize("effort", EFFORTS)
-def test_encoder_equals_its_readable_twin(effort):
-    rng = np.random.default_rng(5)
-    pictures = [made_picture(16, 64), made_alpha(32, 32)]
-    pictures.append(rng.integers(0, 256, (4, 32, 4), dtype=np.uint8))
-    pictures.append(rng.choice(np.array([0, 1, 254, 255], dtype=np.uint8), (4, 32, 4)))
-    pictures.append(np.repeat(rng.integers(0, 256, (1, 16, 4), dtype=np.uint8), 4, axis=0))
-    pictures[-1] = np.repeat(pictures[-1], 4, axis=1)  # solid blocks
-    for image in pictures:
-        step = 5 if effort == "best" else 1  # the twin is slow
-        blocks = np.frombuffer(encode_image(image, effort=effort), dtype=np.uint8).reshape(-1, 16)
-        for block, texels in zip(blocks[::step], as_blocks(image)[::step], strict=True):
-            assert block.tobytes() == encode_block(texels, effort=effort)
-
-
-@pytest.mark.parametrize("effort", EFFORTS)
-def test_opaque_stays_opaque(effort):
-    rng = np.random.default_rng(9)
-    image = rng.integers(0, 256, (64, 64, 4), dtype=np.uint8)
-    image[32:] = made_picture(32, 64)
-    image[..., 3] = 255
-    decoded = decode_image(encode_image(image, effort=effort), 64, 64)
-    assert (decoded[..., 3] == 255).all()
-
-
-@pytest.mark.parametrize("effort", EFFORTS)
-def test_transparent_stays_transparent(effort):
-    image = made_alpha(64, 64)
-    image[::3, ::5, 3] = 0
-    decoded = decode_image(encode_image(image, effort=effort), 64, 64)
-    assert (decoded[image[..., 3] == 0, 3] == 0).all()
-    hidden = (as_blocks(image)[..., 3] == 0).all(axis=1)
-    assert hidden.any()
-    assert not as_blocks(decoded)[hidden].any()
-
-
-def test_colour_under_transparency_counts_nothing():
-    image = made_alpha(32, 32)
-    other = image.copy()
-    hidden = image[..., 3] == 0
-    assert hidden.any()
-    other[hidden, :3] = np.random.default_rng(1).integers(0, 256, (hidden.sum(), 3))
-    assert encode_image(image) == encode_image(other)
-
-
-def test_cut_out_of_one_colour_is_exact():
-    image = np.zeros((8, 8, 4), dtype=np.uint8)
-    image[np.tri(8, dtype=bool)] = (33, 201, 7, 255)
-    decoded = decode_image(encode_image(image), 8, 8)
-    np.testing.assert_array_equal(decoded[..., 3], image[..., 3])
-    np.testing.assert_array_equal(decoded[image[..., 3] > 0], image[image[..., 3] > 0])
-
-
-def test_solid_blocks_are_exact_but_for_opaque_black():
-    image = np.zeros((4, 4 * 256, 4), dtype=np.uint8)
-    image[..., :3] = np.arange(256).repeat(4)[:, None]
-    image[..., 1] = image[:, ::-1, 1]
-    image[..., 3] = 255
-    decoded = decode_image(encode_image(image, effort="ultrafast"), 4, 4 * 256)
-    np.testing.assert_array_equal(decoded, np.maximum(image, 1))
-    image[..., 3] = 100
-    blocks = encode_image(image[:, 4:-4], effort="ultrafast")
-    np.testing.assert_array_equal(decode_image(blocks, 4, 4 * 254), image[:, 4:-4])
-
-
-@pytest.mark.parametrize("picture", [made_picture, made_alpha])
-def test_no_block_gets_worse_with_effort(picture):
-    image = picture(64, 96)
-    blocks = as_blocks(image)
-    previous = None
-    for effort in EFFORTS:
-        decoded = as_blocks(decode_image(encode_image(image, effort=effort), 64, 96))
-        errors = np.array([squared_error(a, b) for a, b in zip(blocks, decoded, strict=True)])
-        if previous is not None:
-            assert (errors <= previous).all()
-            assert errors.sum() < previous.sum()
-        previous = errors
-
-
-def test_quality_floor():
-    image = made_picture(96, 96)
-    decoded = decode_image(encode_image(image), 96, 96)
-    squares = (image[..., :3].astype(float) - decoded[..., :3]) ** 2
-    assert 10 * np.log10(255**2 / squares.mean()) > 34.65

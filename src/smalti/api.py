@@ -55,7 +55,7 @@ def encode(
             ("rgba-ae:step=0.125"), or a codec object.
         effort: how long to search: "ultrafast", "fast", "medium" (the default), "high" or "best",
             and what the codec adds to these.
-        device: a torch device, "cpu" or "cuda".
+        device: a torch device, "cpu" or "cuda"; for "bc7" also "gpu" (docs/GPU.md).
         seed: of whatever the encoder draws at random. Effort, device and seed given here win over
             those in `codec`.
         on_step: called with (steps done, steps in all) by encoders that take long.
@@ -219,7 +219,8 @@ def resolve(text: str) -> tuple[Codec, dict[str, Any]]:
 
 def _options(codec: Codec, settings: dict[str, Any]) -> Options:
     options = codec.Options(**settings)
-    check_device(options.device)
+    if options.device.partition(":")[0] not in codec.own_devices:
+        check_device(options.device)
     if options.effort not in codec.efforts:
         raise OptionError(
             f"{codec.name} has no effort {options.effort!r}; it has {', '.join(codec.efforts)}"

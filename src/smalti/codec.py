@@ -50,7 +50,7 @@ class Options:
     """How to encode. None of it is needed to decode, so none of it is in the file."""
 
     effort: str = "medium"  # one of the codec's `efforts`
-    device: str = "cpu"  # a torch device
+    device: str = "cpu"  # a torch device, or of a kind that the codec has itself
     seed: int = 0  # of whatever is random
     on_step: Callable[[int, int], None] | None = None  # called with (steps done, steps in all)
 
@@ -65,6 +65,7 @@ class Codec(ABC):
     efforts: ClassVar[tuple[str, ...]] = EFFORTS  # all the same to a codec that searches nothing
     max_texels: ClassVar[int | None] = None  # of a picture, for codecs that take much memory
     settings: ClassVar[tuple[str, ...]]  # what `smalti compare` runs: "name:field=value,..."
+    own_devices: ClassVar[tuple[str, ...]] = ()  # kinds that `encode` opens itself: "gpu"
     exact: ClassVar[bool] = False  # decodes to the same 8-bit picture on every machine
     foreign: ClassVar[tuple[str, ...]] = ()  # suffixes of other formats it writes, ".dds"
     Options: ClassVar[type[Options]] = Options

@@ -1,6 +1,8 @@
 """numba's compiler with its cache on disk, where there is a place for one."""
 
+import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -20,3 +22,13 @@ def njit(**options: Any) -> Callable[[Callable], Callable]:
             return numba.njit(**options)(function)
 
     return define
+
+
+def announce(kernel: Any, what: str) -> None:
+    """Log one line before a call that compiles for many seconds, as the first on a machine does."""
+    if kernel.signatures:
+        return
+    folder = getattr(kernel._cache, "cache_path", None)  # numba has no public name for it
+    name = f"{Path(kernel.py_func.__code__.co_filename).stem}.{kernel.py_func.__name__}-*.nbi"
+    if folder is None or not any(Path(folder).glob(name)):
+        logging.getLogger("smalti").warning("compiling %s for this machine, once", what)

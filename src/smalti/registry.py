@@ -17,10 +17,14 @@ CODECS: dict[str, tuple[int, str]] = {
     "latent-texture": (2, "smalti.codecs.latent_texture:LatentTexture"),
     "rgba-ae": (3, "smalti.codecs.rgba_ae:RgbaAe"),
     "fsq": (4, "smalti.codecs.fsq:Fsq"),
+    "patch-ae": (5, "smalti.codecs.patch_ae:PatchAe"),
 }
 
 # Suffix of files in another format -> (their first bytes, the codec that reads and writes them).
-FOREIGN: dict[str, tuple[bytes, str]] = {".dds": (b"DDS ", "bc7")}
+FOREIGN: dict[str, tuple[bytes, str]] = {
+    ".dds": (b"DDS ", "bc7"),
+    ".ktx2": (b"\xabKTX 20\xbb\r\n\x1a\n", "bc7"),
+}
 
 
 def codec_class(name: str) -> "type[Codec]":
@@ -50,6 +54,11 @@ def codec_class_of_number(number: int) -> "type[Codec]":
             return codec_class(name)
     numbers = ", ".join(str(known) for known, _ in CODECS.values())
     raise FormatError(f"codec number {number}; this release knows {numbers}")
+
+
+def is_foreign(data: bytes) -> bool:
+    """Whether a file of another format that we read begins with these bytes."""
+    return data.startswith(tuple(magic for magic, _ in FOREIGN.values()))
 
 
 def codec_class_of_foreign(data: bytes) -> "type[Codec] | None":

@@ -2,8 +2,16 @@
 
 layout, partitions   the tables of the format
 decode               blocks -> texels, all eight modes
-encode               texels -> blocks: mode 6, found by mode6 with the loops of mode6_loops
-reference            readable twins of decoder and encoder, which tests compare with the kernels
-dds                  the container
+encode               texels -> blocks: which modes and partitions to try, at which effort
+  work, metric         the arrays of one block's search; what is made least
+  rank                 the error to expect of every partition, from moments
+  trials               one try of one mode, made of
+    quantisers           first indices,
+    lines                endpoints, indices, error,
+    pack                 and the 128 bits
+rdo, rdo_*           blocks -> blocks that compress better
+seed, seed_loops     the two engines "pca" and "nelder-mead"
+reference                 readable twin of the decoder, which tests compare with the kernels
+reference_encode, _steps, _pack, seed_reference   of the encoder and of seed
 threads              one kernel over bands of rows
 """

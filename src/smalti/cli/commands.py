@@ -6,6 +6,10 @@ from pathlib import Path
 import tyro
 
 from smalti.cli import geometry, paths, show
+from smalti.cli.explain import explain
+from smalti.cli.profile import profile
+from smalti.cli.texture import show_info, texture, unpack
+from smalti.cli.train import train
 from smalti.errors import SmaltiError
 from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, WRITTEN_SUFFIXES
 
@@ -21,22 +25,26 @@ def encode(
     out: Path | None = None,
     device: str | None = None,
     seed: int | None = None,
+    rdo: float | None = None,
     max_pixels: int = MAX_PIXELS,
     overwrite: bool = False,
 ) -> int:
     """Compress pictures: `smalti encode a.png a.smt`, or many pictures and folders at once.
 
     Args:
-        inputs: Pictures and folders. A last name that ends in .smt (or .dds) is the output.
+        inputs: Pictures and folders. A last name that ends in .smt (or .dds, .ktx2) is the output.
         codec: A codec of `smalti list`, with settings if wanted: rgba-ae:step=0.125
         effort: How long to search: ultrafast, fast, medium, high, best (default: medium).
         out: Folder for the outputs; otherwise each is written beside its picture.
-        device: torch device: cpu, cuda, mps (default: cpu).
+        device: torch device: cpu, cuda, mps (default: cpu); for bc7 also gpu, any graphics card.
         seed: Of whatever the encoder draws at random.
+        rdo: Of bc7: choose blocks that zip and zstd make smaller. 4 is about 15 % for 1 dB.
         max_pixels: Refuse pictures of more texels than this.
         overwrite: Replace files that exist; an output that you name is replaced without.
     """
     jobs = paths.plan(inputs, out, overwrite, PICTURE_SUFFIXES, paths.FILES, ".smt")
+    if rdo is not None:
+        codec += f"{',' if ':' in codec else ':'}rdo={rdo}"
 
     def run(source: Path, target: Path, on_step: Callable[[int, int], None]) -> str:
         from smalti import api
@@ -75,7 +83,7 @@ def decode(
     """Draw compressed files: `smalti decode a.smt a.png`, or many files and folders at once.
 
     Args:
-        inputs: .smt and .dds files and folders. A last name that ends like a picture is the output.
+        inputs: .smt, .dds and .ktx2 files and folders. A last name like a picture's is the output.
         out: Folder for the pictures; otherwise each is written beside its file.
         window: Only these texels, WIDTHxHEIGHT+LEFT+TOP, for instance 64x64+128+0
         size: Draw at WIDTHxHEIGHT, for codecs without a fixed resolution.
@@ -106,14 +114,18 @@ def info(inputs: Paths, /) -> int:
     """What files hold, section by section, without decoding the picture.
 
     Args:
-        inputs: .smt and .dds files, and folders of them.
+        inputs: .smt, .dds and .ktx2 files, and folders of them.
     """
-    from smalti import api
+    from smalti import api, registry
 
     failures = 0
     for source, _ in paths.expand(inputs, paths.FILES):
         try:
-            show.file_info(source, api.info(source.read_bytes()))
+            data = source.read_bytes()
+            if registry.is_foreign(data):
+                show_info(source, data)
+            else:
+                show.file_info(source, api.info(data))
         except (SmaltiError, OSError) as error:
             failures += 1
             show.error(f"{source}: {error}")
@@ -162,49 +174,15 @@ def compare(
     return code
 
 
-def train(
-    recipe: tyro.conf.Positional[str],
-    /,
-    *,
-    data: tuple[Path, ...] = (),
-    out: Path = Path("runs"),
-    steps: int | None = None,
-    batch: int | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-) -> int:
-    """Make a set of trained weights. The same command goes on after an interruption.
-
-    Args:
-        recipe: Its name, such as rgba-boxes; a wrong one is answered with all of them.
-        data: Folders of pictures or .npz files, for recipes that learn from pictures.
-        out: The weights and a checkpoint go to OUT/RECIPE.
-        steps: Instead of the recipe's number of steps.
-        batch: Instead of the recipe's pictures a step.
-        seed: Of weights, crops and noise.
-        device: torch device: cpu, cuda, mps.
-    """
-    from smalti.train import recipes
-
-    changes = {"steps": steps, "batch": batch, "seed": seed}
-    with show.progress() as bar:
-        path = recipes.run(
-            recipe,
-            data,
-            out,
-            device=device,
-            on_step=lambda done, total, loss: bar(done, total, f"{recipe}, loss {loss:.5f}"),
-            **{key: value for key, value in changes.items() if value is not None},
-        )
-    show.note(f"weights: {path}")
-    return 0
-
-
 COMMANDS: dict[str, Callable[..., int]] = {
     "encode": encode,
     "decode": decode,
     "info": info,
+    "texture": texture,
+    "unpack": unpack,
     "list": list_,
     "compare": compare,
     "train": train,
+    "explain": explain,
+    "profile": profile,
 }

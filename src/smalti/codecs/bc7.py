@@ -8,12 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smalti.bc7 import dds
+from smalti import gpu
 from smalti.bc7.decode import decode_image, decode_window
-from smalti.bc7.encode import encode_image
+from smalti.bc7.encode import EFFORTS, encode_image
+from smalti.bc7.rdo import optimise
+from smalti.bc7.seed import ENGINES
 from smalti.codec import Codec, Options, Size, Window
-from smalti.errors import FormatError
+from smalti.errors import FormatError, OptionError
 from smalti.image import from_uint8, to_uint8
+from smalti.textures import Texture, read_texture, write_texture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bc7Options(Options):
+    """What the search makes least, and at what price in bytes."""
+
+    metric: str = "rgba"  # or "perceptual", "premultiplied", "normal"; see smalti.bc7.metric
+    weights: tuple[int, ...] = (1, 1, 1, 1)  # of R, G, B, A in it: 4x4x4x1
+    rdo: float = 0.0  # above 0: blocks that zip and zstd make smaller, see smalti.bc7.rdo
 
 
 @dataclass(frozen=True)
@@ -24,18 +36,36 @@ class Bc7(Codec):
     Specification 1.3, chapter "BPTC Compressed Texture Image Formats".
     """
 
+    Options: ClassVar[type[Options]] = Bc7Options
     name: ClassVar[str] = "bc7"
-    summary: ClassVar[str] = "GPU texture blocks, 8 bits a texel, random access, also .dds"
+    summary: ClassVar[str] = "GPU texture blocks, 8 bits a texel, random access, also .dds, .ktx2"
+    efforts: ClassVar[tuple[str, ...]] = (*EFFORTS, *ENGINES)
     channels: ClassVar[tuple[int, ...]] = (3, 4)
     settings: ClassVar[tuple[str, ...]] = ("bc7:effort=fast", "bc7:effort=best")
+    own_devices: ClassVar[tuple[str, ...]] = ("gpu",)
     exact: ClassVar[bool] = True
-    foreign: ClassVar[tuple[str, ...]] = (".dds",)
+    foreign: ClassVar[tuple[str, ...]] = (".dds", ".ktx2")
 
-    def encode(self, image: Tensor, options: Options) -> list[bytes]:
+    def encode(self, image: Tensor, options: Bc7Options) -> list[bytes]:
         rgba = to_uint8(image)
         if rgba.shape[2] == 3:
             rgba = np.concatenate([rgba, np.full_like(rgba[:, :, :1], 255)], axis=2)
-        return [encode_image(rgba, effort=options.effort)]
+        if not options.device.startswith("gpu"):
+            blocks = encode_image(
+                rgba,
+                effort=options.effort,
+                metric=options.metric,
+                weights=options.weights,
+                rdo=options.rdo,
+                on_rows=options.on_step,
+            )
+            return [blocks]
+        if options.metric != "rgba" or options.weights != (1, 1, 1, 1):
+            raise OptionError("metric and weights are for --device cpu; the GPU knows rgba only")
+        blocks = gpu.encode_image(rgba, effort=options.effort, device=options.device)
+        if options.rdo > 0:
+            blocks = optimise(blocks, rgba, lagrangian=options.rdo)
+        return [blocks]
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
         rgba = decode_image(_only(sections), size.height, size.width)
@@ -48,12 +78,15 @@ class Bc7(Codec):
         return _to_image(rgba, size.channels, device)
 
     def write_foreign(self, suffix: str, sections: Sequence[bytes], size: Size) -> bytes:
-        return dds.write_dds(_only(sections), size.height, size.width)
+        levels = (_only(sections),)
+        return write_texture(Texture("bc7", True, size.height, size.width, levels), suffix)
 
     @classmethod
     def read_foreign(cls, data: bytes) -> tuple[list[bytes], Size]:
-        texture = dds.read_dds(data)
-        return [texture.blocks], Size(4, texture.height, texture.width)
+        texture = read_texture(data)
+        if texture.format != "bc7":
+            raise FormatError(f"the file holds {texture.format}, not bc7; smalti unpack draws it")
+        return [texture.surface()], Size(4, texture.height, texture.width)
 
 
 def _only(sections: Sequence[bytes]) -> bytes:

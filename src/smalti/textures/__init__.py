@@ -1,0 +1,60 @@
+"""Textures: mip levels, cube maps and arrays of GPU blocks, and the files that engines load.
+
+    pictures ──mip_chain──▶ levels ──encode──▶ Texture ──write──▶ .dds, .ktx2
+
+texture     what a texture is, and the formats of its blocks
+mips        a picture to its mip levels, in linear light
+encode      pictures to a Texture, and a surface of it back to texels
+bc1_to_bc5  the formats whose codecs are other packages'
+dds, ktx2   the two file formats
+"""
+
+from smalti.errors import FormatError, OptionError
+from smalti.textures.dds import DDS_MAGIC, read_dds, write_dds
+from smalti.textures.encode import MIPS, decode_surface, encode_texture
+from smalti.textures.ktx2 import KTX2_MAGIC, MAX_BYTES, read_ktx2, write_ktx2
+from smalti.textures.mips import mip_chain
+from smalti.textures.texture import CUBE_FACES, FORMATS, Texture
+
+__all__ = [
+    "CUBE_FACES",
+    "FORMATS",
+    "MAX_BYTES",
+    "MIPS",
+    "SUFFIXES",
+    "Texture",
+    "decode_surface",
+    "encode_texture",
+    "mip_chain",
+    "read_texture",
+    "write_texture",
+]
+
+SUFFIXES = (".dds", ".ktx2")
+
+
+def read_texture(data: bytes, *, max_bytes: int = MAX_BYTES) -> Texture:
+    """Read a DDS or KTX 2.0 file of BC1, BC3, BC4, BC5 or BC7 blocks.
+
+    max_bytes: refuse compressed levels that take more than this. Raises FormatError for all else.
+    """
+    if data.startswith(DDS_MAGIC):
+        return read_dds(data)
+    if data.startswith(KTX2_MAGIC):
+        return read_ktx2(data, max_bytes=max_bytes)
+    raise FormatError(f"these {len(data)} bytes are no .dds or .ktx2 file")
+
+
+def write_texture(texture: Texture, suffix: str, *, zstd: int = 0) -> bytes:
+    """The bytes of a ".dds" or ".ktx2" file.
+
+    zstd: compress each level of a .ktx2 file, 1 (quick) to 22 (small); 0: not. Raises OptionError
+    for another suffix or number, or for a compressed .dds.
+    """
+    if suffix == ".ktx2":
+        return write_ktx2(texture, zstd=zstd)
+    if suffix != ".dds":
+        raise OptionError(f"a texture is written as {' or '.join(SUFFIXES)}, not {suffix!r}")
+    if zstd:
+        raise OptionError(f"zstd {zstd}: .dds files are not compressed, .ktx2 files are")
+    return write_dds(texture)

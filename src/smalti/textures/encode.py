@@ -1,0 +1,195 @@
+"""Pictures to a texture and back."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from smalti.bc7.decode import decode_image
+from smalti.bc7.encode import encode_image
+from smalti.errors import ImageError, OptionError
+from smalti.image import to_uint8
+from smalti.textures import bc1_to_bc5
+from smalti.textures.mips import FILTERS, mip_chain
+from smalti.textures.texture import (
+    CUBE_FACES,
+    FORMATS,
+    MAX_LAYERS,
+    MAX_SIDE,
+    Texture,
+    level_count,
+    level_size,
+)
+
+MIPS = ("none", *FILTERS)
+
+# Texels of one call of an encoder: a few seconds of the slowest search between two reports of
+# progress. Blocks do not know each other, so that pieces are as good as the whole.
+_STRIP_TEXELS = 1 << 20
+
+
+def encode_texture(
+    pictures: Sequence[Tensor | np.ndarray],
+    *,
+    format: str = "bc7",
+    effort: str = "medium",
+    mips: str = "kaiser",
+    srgb: bool | None = None,
+    cube: bool = False,
+    normal: bool = False,
+    alpha_weighted: bool = True,
+    repeat: bool = False,
+    options: Mapping[str, Any] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Texture:
+    """Compress one picture, the six faces of a cube, or the layers of an array.
+
+    Args:
+        pictures: of one size; each C H W float in [0, 1] as from `smalti.load`, or uint8
+            (H, W, C); C = 1 (grey), 2 (grey + alpha), 3 (RGB) or 4 (RGBA), straight alpha. More
+            than one is an array.
+        format: "bc7" (RGBA); with the package quicktex also "bc1" (RGB), "bc3" (RGBA), "bc4" (red
+            alone) and "bc5" (red and green).
+        effort: how long to search: ultrafast, fast, medium, high, best.
+        mips: "none", or the filter of a full chain: "box", "kaiser".
+        srgb: the texels are sRGB-encoded, as colours are, rather than linear. None: they are,
+            unless `normal`, or the format is bc4 or bc5, which have no such form.
+        cube: six pictures a layer, in the order +X, -X, +Y, -Y, +Z, -Z.
+        normal, alpha_weighted, repeat: see `mips.mip_chain`.
+        options: more keyword arguments of `smalti.bc7.encode.encode_image`.
+        on_step: called with (texels done, texels in all).
+
+    Raises:
+        ImageError: pictures of several sizes, too large, a cube that is not square, or transparent
+            ones for bc1.
+        OptionError: an option that does not exist or does not fit, or a number of pictures that
+            makes no cube.
+    """
+    srgb = _checked_srgb(format, srgb, normal)
+    if mips not in MIPS:
+        raise OptionError(f"unknown mips {mips!r}; known: {', '.join(MIPS)}")
+    height, width, faces = _checked_shape(pictures, cube)
+    encode = _encoder(format, effort, dict(options or {}))
+    levels = level_count(height, width) if mips != "none" else 1
+    sizes = [level_size(height, width, level) for level in range(levels)]
+    total = len(pictures) * sum(rows * columns for rows, columns in sizes)
+    done = 0
+    surfaces: list[list[bytes]] = [[] for _ in sizes]
+    for number, picture in enumerate(pictures):
+        image = _rgba(picture)
+        if format == "bc1" and (least := int(image[..., 3].min())) < 255:
+            raise ImageError(
+                f"bc1 holds no alpha, and that of picture {number + 1} goes down to {least} of "
+                "255; use bc3 or bc7"
+            )
+        chain = iter([image])
+        if levels > 1:
+            chain = mip_chain(
+                image,
+                filter=mips,
+                srgb=srgb,
+                normal=normal,
+                alpha_weighted=alpha_weighted,
+                repeat=repeat,
+            )
+        for level, texels in enumerate(chain):
+            strips = []
+            rows = max(4, _STRIP_TEXELS // texels.shape[1] // 4 * 4)
+            for top in range(0, texels.shape[0], rows):
+                strip = texels[top : top + rows]
+                strips.append(encode(strip))
+                done += strip.shape[0] * strip.shape[1]
+                if on_step:
+                    on_step(done, total)
+            surfaces[level].append(b"".join(strips))
+    contents = tuple(b"".join(level) for level in surfaces)
+    return Texture(format, srgb, height, width, contents, len(pictures) // faces, faces)
+
+
+def decode_surface(texture: Texture, level: int = 0, layer: int = 0, face: int = 0) -> np.ndarray:
+    """One surface as a GPU samples it: uint8 (h, w, 4), straight alpha, sRGB not decoded.
+
+    Of bc4 only R is stored, of bc5 R and G; the others are 0, and alpha 255. Raises OptionError
+    where the texture has no such surface.
+    """
+    blocks = texture.surface(level, layer, face)
+    if texture.format == "bc7":
+        return decode_image(blocks, *texture.size(level))
+    return bc1_to_bc5.decode(texture.format, blocks, *texture.size(level))
+
+
+def _checked_srgb(format: str, srgb: bool | None, normal: bool) -> bool:
+    if format not in FORMATS:
+        raise OptionError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
+    has_srgb = bool(FORMATS[format].dxgi_srgb)
+    if srgb is None:
+        return has_srgb and not normal
+    if srgb and not has_srgb:
+        raise OptionError(f"{format} has no sRGB form, its texels are linear")
+    if srgb and normal:
+        raise OptionError("a normal map holds vectors, not colours: it is linear, not sRGB")
+    return srgb
+
+
+def _checked_shape(pictures: Sequence[Tensor | np.ndarray], cube: bool) -> tuple[int, int, int]:
+    """Height, width and faces."""
+    faces = len(CUBE_FACES) if cube else 1
+    if not pictures:
+        raise OptionError("a texture is made of at least one picture, here is none")
+    if len(pictures) % faces:
+        raise OptionError(
+            f"a cube map has 6 faces ({', '.join(CUBE_FACES)}), here are {len(pictures)} pictures"
+        )
+    if len(pictures) // faces > MAX_LAYERS:
+        raise OptionError(f"{len(pictures) // faces} layers; an array has 1 to {MAX_LAYERS}")
+    sizes = [_size(picture) for picture in pictures]
+    height, width = sizes[0]
+    for number, size in enumerate(sizes, 1):
+        if size != sizes[0]:
+            raise ImageError(
+                f"the pictures of a texture have one size; the first is {width} x {height}, "
+                f"number {number} is {size[1]} x {size[0]}"
+            )
+    if max(height, width) > MAX_SIDE:
+        raise ImageError(f"{width} x {height} texels; the sides of a texture are 1 to {MAX_SIDE}")
+    if cube and height != width:
+        raise ImageError(f"the faces of a cube map are square, these are {width} x {height}")
+    return height, width, faces
+
+
+def _size(picture: Tensor | np.ndarray) -> tuple[int, int]:
+    """Height and width; a tensor has its channels first, an array last."""
+    shape = tuple(picture.shape)
+    if len(shape) != 3 or 0 in shape:
+        raise ImageError(f"a picture has three axes, this one's shape is {shape}")
+    return shape[1:] if isinstance(picture, Tensor) else shape[:2]
+
+
+def _rgba(picture: Tensor | np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 4): grey becomes equal red, green and blue, what has no alpha is opaque."""
+    image = to_uint8(picture) if isinstance(picture, Tensor) else picture
+    if image.dtype != np.uint8 or not 1 <= image.shape[2] <= 4:
+        raise ImageError(
+            f"a picture is uint8 (height, width, 1 to 4), this is {image.dtype} {image.shape}"
+        )
+    channels = image.shape[2]
+    rgba = np.empty((*image.shape[:2], 4), dtype=np.uint8)
+    rgba[..., :3] = image[..., :3] if channels >= 3 else image[..., :1]
+    rgba[..., 3] = image[..., -1] if channels in (2, 4) else 255
+    return rgba
+
+
+def _encoder(format: str, effort: str, options: dict[str, Any]) -> Callable[[np.ndarray], bytes]:
+    """uint8 (H, W, 4) to the blocks of the format."""
+    known = []
+    if format == "bc7":
+        known = [name for name in inspect.signature(encode_image).parameters if name != "image"]
+        known.remove("effort")
+    if unknown := options.keys() - set(known):
+        has = f"it has {', '.join(known)}" if known else "it has none but effort"
+        raise OptionError(f"{format} has no option {min(unknown)!r}; {has}")
+    if format == "bc7":
+        return lambda image: encode_image(image, effort=effort, **options)
+    return lambda image: bc1_to_bc5.encode(format, image, effort=effort)

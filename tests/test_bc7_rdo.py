@@ -1,0 +1,222 @@
+"""Rate-distortion optimisation of BC7 blocks: sizes, promises about alpha, bookkeeping."""
+
+import zlib
+
+import numpy as np
+import pytest
+import texture2ddecoder
+
+import smalti
+from smalti.bc7 import rdo, rdo_fit
+from smalti.bc7.decode import decode_blocks, decode_image
+from smalti.bc7.encode import encode_image
+from smalti.bc7.layout import WEIGHTS
+from smalti.bc7.partitions import PARTITIONS
+from smalti.bc7.rdo_block import load, new_block, squared_error
+from smalti.bc7.reference import decode_block
+from smalti.errors import FormatError, ImageError, OptionError
+
+from conftest import ROOT
+
+PICTURES = ROOT / "src" / "smalti" / "assets" / "pictures"
+
+
+@pytest.fixture(scope="module")
+def cat():
+    return rgba("cat")[:192, :256]
+
+
+@pytest.fixture(scope="module")
+def cat_blocks(cat):
+    return encode_image(cat)
+
+
+def rgba(name):
+    colour = smalti.load(PICTURES / f"{name}.png")[:3].permute(1, 2, 0).numpy()
+    colour = np.round(colour * 255).astype(np.uint8)
+    return np.dstack([colour, np.full(colour.shape[:2], 255, np.uint8)])
+
+
+def with_alpha(image):
+    """A hole, a soft edge around it, and opaque texels."""
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    distance = np.hypot(y - height / 2, x - width / 2)
+    image = image.copy()
+    image[..., 3] = np.clip((distance - height / 5) * 16, 0, 255)
+    return image
+
+
+def deflated(blocks):
+    return len(zlib.compress(blocks, 9))
+
+
+def mse(blocks, image):
+    decoded = decode_image(blocks, *image.shape[:2]).astype(int)
+    return float(((decoded - image) ** 2).mean())
+
+
+def mixed_blocks(count, seed=3):
+    """Random blocks of all eight modes."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 256, (count, 16), dtype=np.uint8)
+    mode = rng.integers(0, 8, count)
+    blocks[:, 0] = (blocks[:, 0] & ~((2 << mode) - 1)) | (1 << mode)
+    return blocks
+
+
+def test_lagrangian_0_changes_nothing(cat, cat_blocks):
+    assert rdo.optimise(cat_blocks, cat, lagrangian=0) == cat_blocks
+
+
+def test_higher_lagrangian_means_smaller_and_worse(cat, cat_blocks):
+    ladder = [rdo.optimise(cat_blocks, cat, lagrangian=value) for value in (0, 1, 4, 16, 64)]
+    sizes = [deflated(blocks) for blocks in ladder]
+    errors = [mse(blocks, cat) for blocks in ladder]
+    assert sizes == sorted(sizes, reverse=True)
+    assert errors == sorted(errors)
+    assert sizes[3] < 0.8 * sizes[0]
+    assert 10 * np.log10(errors[3] / errors[0]) < 6.0
+
+
+def test_a_wider_window_finds_more(cat, cat_blocks):
+    narrow, wide = (
+        deflated(rdo.optimise(cat_blocks, cat, lagrangian=4, window=window))
+        for window in (16, 1024)
+    )
+    assert wide < narrow
+
+
+@pytest.mark.parametrize("name", ["cat", "screen"])
+def test_opaque_stays_opaque_and_another_decoder_agrees(name):
+    image = rgba(name)[:128, :192]
+    blocks = rdo.optimise(encode_image(image), image, lagrangian=8)
+    bgra = texture2ddecoder.decode_bc7(blocks, 192, 128)
+    theirs = np.frombuffer(bgra, np.uint8).reshape(128, 192, 4)[..., [2, 1, 0, 3]]
+    assert np.array_equal(theirs, decode_image(blocks, 128, 192))
+    assert (theirs[..., 3] == 255).all()
+
+
+@pytest.mark.parametrize("lagrangian", [2, 30])
+def test_alpha_of_0_and_255_is_kept(cat, lagrangian):
+    image = with_alpha(cat)
+    before = encode_image(image)
+    blocks = rdo.optimise(before, image, lagrangian=lagrangian)
+    assert blocks != before
+    alpha, alpha_before = (decode_image(b, 192, 256)[..., 3] for b in (blocks, before))
+    for value in (0, 255):
+        promised = (image[..., 3] == value) & (alpha_before == value)
+        assert promised.sum() > 1000
+        assert (alpha[promised] == value).all()
+
+
+def test_blocks_of_all_modes_are_read(cat):
+    count = 64 * 64
+    blocks = mixed_blocks(count)
+    image = decode_blocks(blocks).reshape(64, 64, 4, 4, 4).transpose(0, 2, 1, 3, 4)
+    image = np.ascontiguousarray(image.reshape(256, 256, 4))
+    optimised = rdo.optimise(blocks.tobytes(), image, lagrangian=200)
+    assert deflated(optimised) < deflated(blocks.tobytes())
+    kept = (np.frombuffer(optimised, np.uint8).reshape(-1, 16) == blocks).all(axis=1)
+    assert 0 < kept.sum() < count
+    # The first block has nothing before it: it can only stay.
+    assert kept[0]
+
+
+def test_error_of_a_block_is_that_of_its_texels(cat):
+    image = with_alpha(cat)
+    weights = np.array([1, 2, 3, 4], dtype=np.float32)
+    block = new_block()
+    for row, column in [(0, 0), (20, 32), (32, 32), (40, 20)]:
+        load(image, row, column, weights, block)
+        code = mixed_blocks(1, seed=row)[0]
+        decoded = decode_block(code.tobytes())
+        block.decoded[:] = decoded.reshape(-1).view(np.uint32)
+        texels = image[4 * row : 4 * row + 4, 4 * column : 4 * column + 4].reshape(16, 4)
+        squares = (decoded.astype(int) - texels) ** 2 * [1, 2, 3, 4]
+        squares[texels[:, 3] == 0, :3] = 0
+        assert squared_error(block) == squares.sum()
+
+
+def test_fitted_endpoints_are_near_least_squares(cat):
+    """Rounding aside, no endpoints are better.
+
+    It moves an endpoint by 1 level at most in mode 6 and by 2 in mode 1, where p-bits are given,
+    and a texel by another half.
+    """
+    rng = np.random.default_rng(0)
+    importance = np.ones(64, dtype=np.float32)
+    w_6 = np.array(WEIGHTS[4])
+    for code in mixed_blocks(400):
+        texels = rng.integers(40, 200, 4) + rng.integers(-20, 20, (16, 4))
+        if code[0] & 127 == 64:
+            high = int(code.view(np.uint64)[1])
+            fitted = rdo_fit.fit_6(np.uint64(high), flat(texels), importance, -1, -1)
+            words = np.array([fitted, high], dtype=np.uint64)
+            weights = w_6[[(high >> (4 * t if t else 1)) & (15 if t else 7) for t in range(16)]]
+            subsets, channels, slack = np.zeros(16, int), 4, 1.5**2
+        elif code[0] & 3 == 2:
+            texels[:, 3] = 255
+            fitted = rdo_fit.fit_1(*code.view(np.uint64), flat(texels), importance)
+            words = np.array(fitted, dtype=np.uint64)
+            partition = code[0] >> 2
+            weights = np.array(WEIGHTS[3])[
+                [int(rdo_fit.index_1(code.view(np.uint64)[1], partition, t)) for t in range(16)]
+            ]
+            subsets, channels, slack = PARTITIONS[1, partition], 3, 2.5**2
+        else:
+            continue
+        decoded = decode_block(words.tobytes()).astype(int)
+        error = ((decoded - texels) ** 2).sum()
+        assert error <= least_squares(texels, weights, subsets, channels) + 16 * channels * slack
+
+
+def flat(texels):
+    return np.ascontiguousarray(texels, dtype=np.float32).reshape(-1)
+
+
+def least_squares(texels, weights, subsets, channels):
+    total = 0.0
+    for subset in range(subsets.max() + 1):
+        member = subsets == subset
+        basis = np.stack([64 - weights[member], weights[member]], axis=1) / 64
+        for channel in range(channels):
+            x = texels[member, channel].astype(float)
+            solved = np.linalg.lstsq(basis, x, rcond=None)[0]
+            total += ((x - basis @ solved) ** 2).sum()
+    return total
+
+
+def test_the_number_of_threads_changes_nothing(monkeypatch):
+    monkeypatch.setattr(rdo, "SEGMENT", 1 << 12)
+    image = np.tile(rgba("bark")[:256, :256], (2, 2, 1))
+    blocks = encode_image(image, effort="ultrafast")
+    results = []
+    for threads in (1, 3):
+        monkeypatch.setattr("smalti.bc7.threads.config.NUMBA_NUM_THREADS", threads)
+        results.append(rdo.optimise(blocks, image, lagrangian=4, window=64))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (4, 64)])
+def test_odd_sizes(cat, size):
+    image = np.ascontiguousarray(cat[: size[0], : size[1]])
+    blocks = encode_image(image)
+    assert len(rdo.optimise(blocks, image, lagrangian=4)) == len(blocks)
+
+
+def test_bad_input_is_refused(cat, cat_blocks):
+    with pytest.raises(FormatError, match="take 49152 bytes, here are 49136"):
+        rdo.optimise(cat_blocks[16:], cat, lagrangian=1)
+    with pytest.raises(ImageError, match="uint8 of shape"):
+        rdo.optimise(cat_blocks, cat[..., :3], lagrangian=1)
+    for option in (
+        {"lagrangian": -1.0},
+        {"lagrangian": float("nan")},
+        {"lagrangian": 1, "window": 0},
+        {"lagrangian": 1, "window": 4096},
+        {"lagrangian": 1, "weights": (1, 1, 1)},
+        {"lagrangian": 1, "weights": (1, 1, 0.5, 1)},
+    ):
+        with pytest.raises(OptionError):
+            rdo.optimise(cat_blocks, cat, **option)

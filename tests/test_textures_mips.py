@@ -1,0 +1,203 @@
+"""Mip levels: against a filter written out slowly, and what each option promises."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from smalti.errors import ImageError, OptionError
+from smalti.textures import mip_chain
+from smalti.textures.mips import FILTERS, linear_to_srgb, srgb_to_linear
+
+from conftest import make_picture
+
+LEVELS = np.arange(256)
+
+
+def rgba(height: int, width: int, *, opaque: bool = False, seed: int = 0) -> np.ndarray:
+    picture = make_picture(4, height, width, seed).permute(1, 2, 0).numpy()
+    image = np.rint(picture * 255).astype(np.uint8)
+    if opaque:
+        image[..., 3] = 255
+    return image
+
+
+def covered(before: int, after: int) -> np.ndarray:
+    """(after, before): how much of each texel an output texel covers, of 1 in all."""
+    weights = np.zeros((after, before))
+    for i in range(after):
+        low, high = i * before / after, (i + 1) * before / after
+        for j in range(before):
+            weights[i, j] = max(0, min(high, j + 1) - max(low, j)) * after / before
+    return weights
+
+
+def kaiser(before: int, after: int, repeat: bool) -> np.ndarray:
+    """(after, before) of a sinc of 3 lobes under a Kaiser window of alpha 4."""
+    weights = np.zeros((after, before))
+    ratio = before / after
+    for i in range(after):
+        centre = (i + 0.5) * ratio
+        for j in range(-10 * before, 11 * before):
+            x = (j + 0.5 - centre) / ratio
+            if abs(x) < 3:
+                weight = np.sinc(x) * np.i0(4 * np.sqrt(1 - (x / 3) ** 2))
+                weights[i, j % before if repeat else min(max(j, 0), before - 1)] += weight
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def to_linear(levels: np.ndarray) -> np.ndarray:
+    c = levels / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def to_srgb(light: np.ndarray) -> np.ndarray:
+    light = light.clip(0, 1)
+    return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+SIZES = [(8, 8), (64, 32), (7, 5), (1, 9), (13, 1), (37, 70), (3, 3), (1, 1)]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("filter", FILTERS)
+def test_sides_are_halved_and_rounded_down(filter, height, width):
+    levels = list(mip_chain(rgba(height, width), filter=filter))
+    assert len(levels) == int(np.floor(np.log2(max(height, width)))) + 1
+    for level, texels in enumerate(levels):
+        sides = (max(1, height // 2**level), max(1, width // 2**level))
+        assert (texels.dtype, texels.shape) == (np.uint8, (*sides, 4))
+    np.testing.assert_array_equal(levels[0], rgba(height, width))
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+@pytest.mark.parametrize(("height", "width"), SIZES[:-1])
+@pytest.mark.parametrize("filter", FILTERS)
+def test_an_opaque_srgb_level_is_the_filtered_light(filter, height, width, repeat):
+    image = rgba(height, width, opaque=True)
+    sides = max(1, height // 2), max(1, width // 2)
+    if filter == "box":
+        down, across = covered(height, sides[0]), covered(width, sides[1])
+    else:
+        down, across = kaiser(height, sides[0], repeat), kaiser(width, sides[1], repeat)
+    light = np.einsum("ij,jkc,lk->ilc", down, to_linear(image[..., :3]), across)
+    levels = list(mip_chain(image, filter=filter, repeat=repeat))
+    assert np.abs(levels[1][..., :3] - to_srgb(light)).max() < 0.55
+    assert all((level[..., 3] == 255).all() for level in levels)
+
+
+def test_levels_come_from_unrounded_ones():
+    image = rgba(64, 64, opaque=True)
+    light = to_linear(image[..., :3]).mean(axis=(0, 1))
+    *_, last = mip_chain(image, filter="box")
+    assert np.abs(last[0, 0, :3] - to_srgb(light)).max() < 0.55
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+@pytest.mark.parametrize("srgb", [True, False])
+def test_an_even_picture_stays_as_it_is(filter, srgb):
+    for value in LEVELS:
+        image = np.full((5, 6, 4), value, dtype=np.uint8)
+        for level in mip_chain(image, filter=filter, srgb=srgb):
+            assert (level == value).all(), value
+
+
+def test_linear_texels_are_averaged_as_they_are():
+    image = np.zeros((2, 2, 4), dtype=np.uint8)
+    image[0] = 255
+    for srgb, mean in ((True, 188), (False, 128)):
+        *_, last = mip_chain(image, filter="box", srgb=srgb, alpha_weighted=False)
+        assert last[0, 0].tolist() == [mean, mean, mean, 128]
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_invisible_colour_does_not_leak(filter):
+    image = np.zeros((32, 32, 4), dtype=np.uint8)
+    image[..., 1] = 255  # bright green, and nothing of it to be seen
+    image[:, :11] = (200, 40, 90, 255)
+    for level in mip_chain(image, filter=filter):
+        seen = level[level[..., 3] >= 64].astype(int)
+        assert len(seen)
+        assert np.abs(seen[:, :3] - (200, 40, 90)).max() <= 3
+    *_, last = mip_chain(image, filter=filter, alpha_weighted=False)
+    assert last[0, 0, 1] > 200
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_colour_under_alpha_0_is_the_mean_of_its_neighbours(filter):
+    image = np.full((16, 16, 4), (180, 60, 20, 0), dtype=np.uint8)
+    for level in mip_chain(image, filter=filter):
+        np.testing.assert_array_equal(level, np.broadcast_to((180, 60, 20, 0), level.shape))
+
+
+def test_the_kaiser_filter_makes_no_strange_colours_where_alpha_is_small():
+    """A cut-out edge makes its alpha swing around 0; colour over alpha must not swing with it."""
+    image = np.full((64, 64, 4), (90, 90, 90, 0), dtype=np.uint8)
+    image[20:41, 13:50] = (120, 110, 100, 255)
+    image[20:41:2, 13:50, :3] //= 2
+    for level in mip_chain(image):
+        assert level[..., :3].max() <= 150
+        assert level[..., :3].min() >= 30
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_normals_stay_unit_vectors(filter):
+    y, x = np.mgrid[:33, :47]
+    vector = np.stack([np.sin(x / 3), np.cos(y / 4), np.full(x.shape, 0.7)], axis=-1)
+    vector /= np.linalg.norm(vector, axis=-1, keepdims=True)
+    alpha = np.full((*x.shape, 1), 40)  # a height, say: no weight
+    image = np.concatenate([np.rint(127.5 * vector + 127.5), alpha], axis=-1).astype(np.uint8)
+    for level in mip_chain(image, filter=filter, normal=True):
+        length = np.linalg.norm(level[..., :3] / 127.5 - 1, axis=-1)
+        assert np.abs(length - 1).max() < 0.012
+        assert (level[..., 3] == 40).all()
+    down, across = covered(33, 16), covered(47, 23)
+    mean = np.einsum("ij,jkc,lk->ilc", down, image[..., :3] / 127.5 - 1, across)
+    mean /= np.linalg.norm(mean, axis=-1, keepdims=True)
+    level = list(mip_chain(image, filter="box", normal=True))[1]
+    assert np.abs(level[..., :3] - (127.5 * mean + 127.5)).max() < 0.52
+
+
+def test_opposite_normals_give_the_one_straight_up():
+    image = np.zeros((2, 2, 4), dtype=np.uint8)
+    image[0, :, :3] = 255
+    *_, last = mip_chain(image, filter="box", normal=True)
+    assert last[0, 0, :3].tolist() == [128, 128, 255]
+
+
+def test_a_tiled_texture_may_be_moved():
+    image = rgba(32, 48, opaque=True)
+    moved = np.roll(image, (8, 16), axis=(0, 1))
+    for level, (one, two) in enumerate(
+        zip(mip_chain(image, repeat=True), mip_chain(moved, repeat=True), strict=True)
+    ):
+        if level <= 3:  # so far the way is a whole number of texels
+            np.testing.assert_array_equal(np.roll(one, (8 >> level, 16 >> level), axis=(0, 1)), two)
+
+
+def test_transfer_functions_are_each_others_inverse():
+    light = srgb_to_linear(LEVELS / 255)
+    np.testing.assert_allclose(linear_to_srgb(light), LEVELS / 255, atol=1e-7)
+    assert light[[0, 255]].tolist() == [0, 1]
+    assert abs(light[128] - 0.2158605) < 1e-6
+
+
+def test_memory_is_that_of_the_first_level():
+    image = np.random.default_rng(0).integers(0, 256, (1024, 1024, 4), dtype=np.uint8)
+    image[..., 3] = 255
+    tracemalloc.start()
+    for _ in mip_chain(image):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.2 * image.nbytes  # level 1 as floats is 1, as a whole level 0 would be 4
+
+
+def test_bad_arguments():
+    image = rgba(4, 4)
+    with pytest.raises(OptionError, match="unknown filter 'sinc'; known: box, kaiser"):
+        mip_chain(image, filter="sinc")
+    with pytest.raises(ImageError, match=r"uint8 of shape \(4, 4, 3\)"):
+        mip_chain(image[..., :3])
+    with pytest.raises(ImageError, match="float32"):
+        mip_chain(image.astype(np.float32))
