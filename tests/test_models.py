@@ -122,7 +122,7 @@ def test_missing_or_damaged_weights_are_one_sentence(tmp_path):
 @pytest.mark.parametrize("name", weights.bundled())
 def test_bundled_weights_have_a_card_and_are_small(name):
     path = weights.bundled()[name]
-    assert path.stat().st_size < 3e6
+    assert path.stat().st_size < 30e6
     assert path.with_suffix(".md").read_text().count("\n") > 10
     assert {p.dtype for p in weights.read(path)[1].values()} == {torch.float16}
 

@@ -24,10 +24,12 @@ from smalti.errors import SmaltiError
 if TYPE_CHECKING:
     from smalti.api import CodecInfo, FileInfo
     from smalti.codec import Codec
+    from smalti.eval.profile import Cost
     from smalti.eval.run import Results
 
 SECONDS_BETWEEN_LINES = 10
 NUMBERS = ("bpp", "PSNR dB", "SSIM", "enc s", "dec s", "pictures")
+COSTS = ("parameters", "GFLOP", "ms", "GFLOP/s", "peak MB")
 CHANNELS = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}
 
 _out = Console(highlight=False, soft_wrap=True)
@@ -150,6 +152,20 @@ def comparison(results: "Results") -> int:
     return 1 if unread else 0
 
 
+def costs(rows: list["Cost"]) -> None:
+    table = _table("model", *COSTS, gives_way="model")
+    for row in rows:
+        table.add_row(
+            f"{row.model}, {row.half}",
+            f"{row.parameters:,}",
+            f"{row.gflop:.2f}",
+            f"{1e3 * row.seconds:.1f}",
+            f"{row.gflop / max(row.seconds, 1e-9):.0f}",
+            "-" if row.peak_mb is None else f"{row.peak_mb:.1f}",
+        )
+    _out.print(table)
+
+
 def _bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
@@ -167,7 +183,7 @@ def _table(*columns: str, gives_way: str) -> Table:
     """A table in which one column alone gives way in a narrow terminal: no number is ever cut."""
     table = Table(box=box.SIMPLE, pad_edge=False)
     for name in columns:
-        justify = "right" if name in NUMBERS else "left"
+        justify = "right" if name in NUMBERS + COSTS else "left"
         table.add_column(name, justify=justify, overflow="fold", no_wrap=name != gives_way)
     return table
 

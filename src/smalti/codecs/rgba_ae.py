@@ -17,6 +17,7 @@ from smalti.models.rgba import RgbaAutoencoder
 from smalti.ops.pad import to_multiple
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1  # of a quantised latent: 65,536 levels
+TILE = 64  # cells along each side at once: 1024 texels
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class RgbaAe(TrainedCodec):
     def encode(self, image: Tensor, options: Options) -> list[bytes]:
         model = load_shared(RgbaAutoencoder, self.weights, device=options.device)
         with torch.inference_mode():
-            z = model.encode(to_multiple(image.to(options.device), model.factor).unsqueeze(0))[0]
+            x = to_multiple(image.to(options.device), model.factor)
+            z = model.encode(x.unsqueeze(0), tile=TILE)[0]
         q = (z / self.step).round().clamp(LOWEST, HIGHEST).to(torch.int32).cpu().numpy()
         low = q.min((1, 2))
         levels = q.max((1, 2)) - low + 1
@@ -72,5 +74,5 @@ class RgbaAe(TrainedCodec):
         q = decode_planes(sections[0][offset:], shape, levels) + np.array(low)[:, None, None]
         z_hat = torch.from_numpy(q.astype(np.float32)).to(device) * self.step
         with torch.inference_mode():
-            x_hat = model.decode(z_hat.unsqueeze(0))[0]
+            x_hat = model.decode(z_hat.unsqueeze(0), tile=TILE)[0]
         return x_hat[:, : size.height, : size.width].clone()

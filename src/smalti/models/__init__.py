@@ -16,6 +16,7 @@ M = TypeVar("M", bound="Model")
 # Class name, as a weights file's metadata has it -> where it lives.
 MODELS: dict[str, str] = {
     "FsqAutoencoder": "smalti.models.fsq",
+    "PatchAutoencoder": "smalti.models.patch",
     "RgbaAutoencoder": "smalti.models.rgba",
 }
 
@@ -24,7 +25,8 @@ def load(name: str | Path, *, device: str = "cpu") -> "Model":
     """The model that a set of weights belongs to, in float32 and evaluation mode.
 
     Args:
-        name: a bundled set of weights, or a path to a .safetensors file.
+        name: a bundled set of weights, a .safetensors file, a folder that `save_pretrained` wrote,
+            or a repository of the Hugging Face hub ("owner/name").
 
     Raises:
         WeightsError: no such weights, or weights of no model of ours.
@@ -33,7 +35,7 @@ def load(name: str | Path, *, device: str = "cpu") -> "Model":
     kind = weights.read(path)[0].get("model")
     if kind not in MODELS:
         raise WeightsError(f"{path.name} holds weights of {kind}; known: {', '.join(MODELS)}")
-    return getattr(import_module(MODELS[kind]), kind).from_pretrained(path).to(device)
+    return getattr(import_module(MODELS[kind]), kind).from_pretrained(path, device=device)
 
 
 def load_shared(cls: type[M], name: str | Path, *, device: str = "cpu") -> M:
@@ -50,4 +52,4 @@ def load_shared(cls: type[M], name: str | Path, *, device: str = "cpu") -> M:
 
 @lru_cache(maxsize=8)
 def _load_shared(cls: type[M], path: Path, _modified: int, device: str) -> M:
-    return cls.from_pretrained(path).to(device).requires_grad_(False)
+    return cls.from_pretrained(path, device=device).requires_grad_(False)

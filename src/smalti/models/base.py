@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from smalti.errors import ImageError, WeightsError
+from smalti.errors import ImageError, OptionError, WeightsError
 from smalti.files import write_atomically
-from smalti.weights import find, read
+from smalti.weights import CONFIG_FILE, MODEL_FILE, find, read
 
 
 class Model(nn.Module):
@@ -24,6 +24,7 @@ class Model(nn.Module):
 
     Config: ClassVar[type]
     factor: ClassVar[int]  # height and width of a picture must be multiples of this
+    channels: ClassVar[int]  # of a picture: 3 RGB, 4 RGBA
 
     def __init__(self, config: Any = None) -> None:
         super().__init__()
@@ -50,34 +51,57 @@ class Model(nn.Module):
             )
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> Self:
-        """Load a bundled set of weights by name ("fsq-1m"), or a .safetensors file by path.
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+    ) -> Self:
+        """Load trained weights, in evaluation mode.
 
-        Returns the model in float32, in evaluation mode.
+        Args:
+            name: a bundled set ("fsq-1m"), a .safetensors file, a folder that `save_pretrained` or
+                `PyTorchModelHubMixin` wrote, or a repository of the Hugging Face hub
+                ("owner/name").
+            dtype: of the weights; files hold float16 and are widened.
 
         Raises:
             WeightsError: no such weights, no safetensors file, or weights of another model.
         """
         path = find(name)
         metadata, tensors = read(path)
-        if metadata.get("model") != cls.__name__:
+        if (metadata.get("model") or cls.__name__) != cls.__name__:
             raise WeightsError(
-                f"{path.name} holds weights of {metadata.get('model', 'an unnamed model')}, "
-                f"not of {cls.__name__}"
+                f"{path.name} holds weights of {metadata['model']}, not of {cls.__name__}"
             )
         try:
             model = cls(_config(cls.Config, metadata["config"]))
-            model.load_state_dict({key: value.float() for key, value in tensors.items()})
-        except (KeyError, TypeError, RuntimeError) as cause:  # config or tensors of another model
+            model.load_state_dict({key: value.to(dtype) for key, value in tensors.items()})
+        except (KeyError, TypeError, RuntimeError, OptionError) as cause:  # of another model
             reason = str(cause).partition("\n")[0]
             raise WeightsError(f"{path.name} does not fit {cls.__name__}: {reason}") from cause
-        return model.eval()
+        return model.to(device, dtype).eval()
 
     def save_pretrained(self, path: str | Path, *, dtype: torch.dtype = torch.float16) -> None:
-        """Write weights and config as one safetensors file, the same bytes every time."""
+        """Write weights and config, the same bytes every time.
+
+        Args:
+            path: a .safetensors file, or a folder, which gets model.safetensors and config.json as
+                `PyTorchModelHubMixin` lays them out.
+            dtype: of the tensors in the file.
+        """
+        path, config = Path(path), dataclasses.asdict(self.config)
         tensors = {key: value.to(dtype).contiguous() for key, value in self.state_dict().items()}
-        metadata = {"model": type(self).__name__, "config": dataclasses.asdict(self.config)}
-        write_atomically(path, save(tensors, {"smalti": json.dumps(metadata)}))
+        metadata = {"model": type(self).__name__, "config": config}
+        data = save(tensors, {"smalti": json.dumps(metadata)})
+        if path.suffix == ".safetensors":
+            write_atomically(path, data)
+            return
+        path.mkdir(parents=True, exist_ok=True)
+        described = json.dumps({"model": type(self).__name__, **config}, indent=2) + "\n"
+        write_atomically(path / CONFIG_FILE, described.encode())
+        write_atomically(path / MODEL_FILE, data)
 
 
 def _config(cls: type, fields: dict[str, Any]) -> Any:

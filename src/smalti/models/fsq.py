@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from smalti.errors import OptionError
 from smalti.models.base import Model
+from smalti.models.tiling import layers_by_tiles
 from smalti.ops import fsq
 
 
@@ -15,27 +17,34 @@ class FsqConfig:
 
     levels: tuple[int, ...] = (8, 8, 8, 6, 5)
     width: int = 104  # channels of every hidden layer, a multiple of 8
-    blocks: int = 2  # residual blocks on each side
+    blocks: int = 2  # residual blocks on each side, at the tokens' resolution
+    factor: int = 2  # texels a token, along each side: 2, 4, 8, ...
+
+    def __post_init__(self) -> None:
+        if self.factor < 2 or self.factor & (self.factor - 1):
+            raise OptionError(f"factor {self.factor}; it is a power of two, at least 2")
 
 
 class FsqAutoencoder(Model):
     """x ─encoder→ z ─FSQ→ digits ⇄ tokens;  digits ─dequantise→ ẑ ─decoder→ x̂
 
-    Pictures are `B 3 H W`, sRGB-encoded, in [-1, 1], H and W multiples of 2; tokens are
-    `B H/2 W/2` integers in 0 .. codebook_size - 1 (15,360 by default).
+    Pictures are `B 3 H W`, sRGB-encoded, in [-1, 1], H and W multiples of 2 (`config.factor`);
+    tokens are `B H/2 W/2` integers in 0 .. codebook_size - 1 (15,360 by default).
 
     Quantiser: Mentzer et al. 2023, arXiv 2309.15505. Layers: QKVAE-1m's model card.
     """
 
     Config = FsqConfig
-    factor = 2  # texels a token, along each side
+    channels = 3
 
     def __init__(self, config: FsqConfig | None = None) -> None:
         super().__init__(config)
         width, dims = self.config.width, len(self.config.levels)
+        halvings = self.config.factor.bit_length() - 2  # before the last one
         self.encoder = nn.Sequential(
             nn.Conv2d(3, width, 3, padding=1),
-            nn.Conv2d(width, width, 4, stride=2, padding=1),
+            *[layer for _ in range(halvings) for layer in (_halve(width), ResidualBlock(width))],
+            _halve(width),
             *[ResidualBlock(width) for _ in range(self.config.blocks)],
             nn.GroupNorm(8, width),
             nn.SiLU(),
@@ -44,14 +53,18 @@ class FsqAutoencoder(Model):
         self.decoder = nn.Sequential(
             nn.Conv2d(dims, width, 3, padding=1),
             *[ResidualBlock(width) for _ in range(self.config.blocks)],
-            nn.Upsample(scale_factor=2, mode="nearest"),
-            nn.Conv2d(width, width, 3, padding=1),
+            *[layer for _ in range(halvings) for layer in (*_double(width), ResidualBlock(width))],
+            *_double(width),
             nn.SiLU(),
             nn.GroupNorm(8, width),
             nn.SiLU(),
             nn.Conv2d(width, 3, 3, padding=1),
             nn.Tanh(),
         )
+
+    @property
+    def factor(self) -> int:
+        return self.config.factor
 
     @property
     def codebook_size(self) -> int:
@@ -69,15 +82,29 @@ class FsqAutoencoder(Model):
         """Pictures in [-1, 1] of tokens; ValueError if a token is outside the codebook."""
         return self.from_digits(fsq.from_index(tokens, self.config.levels))
 
-    def digits(self, x: Float[Tensor, "B 3 H W"]) -> Int[Tensor, "B D H/2 W/2"]:
-        """The quantised numbers behind the tokens, channel d in 0 .. levels[d] - 1."""
-        self.check_size(x)
-        return fsq.to_digits(self.encoder(x), self.config.levels)
+    def digits(
+        self, x: Float[Tensor, "B 3 H W"], *, tile: int | None = None
+    ) -> Int[Tensor, "B D H/2 W/2"]:
+        """The quantised numbers behind the tokens, channel d in 0 .. levels[d] - 1.
 
-    def from_digits(self, digits: Int[Tensor, "B D h w"]) -> Float[Tensor, "B 3 2*h 2*w"]:
-        """Pictures in [-1, 1] of quantised numbers."""
+        Args:
+            tile: at most tile x tile tokens at once, in a quarter of the memory, without
+                gradients; equal up to the rounding of the norms' sums. None: all at once.
+        """
+        self.check_size(x)
+        return fsq.to_digits(self._run(self.encoder, x, tile), self.config.levels)
+
+    def from_digits(
+        self, digits: Int[Tensor, "B D h w"], *, tile: int | None = None
+    ) -> Float[Tensor, "B 3 2*h 2*w"]:
+        """Pictures in [-1, 1] of quantised numbers, all at once or by tiles as `digits`."""
         z_hat = fsq.dequantize(digits, self.config.levels)
-        return self.decoder(z_hat.to(self.dtype))
+        return self._run(self.decoder, z_hat.to(self.dtype), tile)
+
+    def _run(self, layers: nn.Sequential, x: Tensor, tile: int | None) -> Tensor:
+        if tile is None:
+            return layers(x)
+        return layers_by_tiles(layers, x, residual=ResidualBlock, tile=tile)
 
 
 class ResidualBlock(nn.Module):
@@ -96,3 +123,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         return x + self.layers(x)
+
+
+def _halve(width: int) -> nn.Module:
+    return nn.Conv2d(width, width, 4, stride=2, padding=1)
+
+
+def _double(width: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(width, width, 3, padding=1)

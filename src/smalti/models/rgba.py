@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from smalti.models.base import Model
+from smalti.models.tiling import by_tiles
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class RgbaAutoencoder(Model):
 
     Config = RgbaConfig
     factor = 16  # texels a latent, along each side
+    channels = 4
 
     def __init__(self, config: RgbaConfig | None = None) -> None:
         super().__init__(config)
@@ -62,11 +65,34 @@ class RgbaAutoencoder(Model):
     def forward(self, x: Float[Tensor, "B 4 H W"]) -> Float[Tensor, "B 4 H W"]:
         return self.decode(self.encode(x))
 
-    def encode(self, x: Float[Tensor, "B 4 H W"]) -> Float[Tensor, "B C H/16 W/16"]:
-        """Latents of pictures in [0, 1]."""
-        self.check_size(x)
-        return self.encoder(x)
+    def encode(
+        self, x: Float[Tensor, "B 4 H W"], *, tile: int | None = None
+    ) -> Float[Tensor, "B C H/16 W/16"]:
+        """Latents of pictures in [0, 1].
 
-    def decode(self, z: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 4 16*h 16*w"]:
-        """Pictures in [0, 1] of latents."""
-        return self.decoder(z)
+        Args:
+            tile: at most tile x tile cells of the latent at once, with the same result and
+                memory for one tile; without gradients. None: all at once.
+        """
+        self.check_size(x)
+        if tile is None:
+            return self.encoder(x)
+        rows, columns = x.shape[2] // self.factor, x.shape[3] // self.factor
+        z = x.new_empty(len(x), self.config.latent_channels, rows, columns)
+        # four times a stride of 2: 15 texels to the left and above, none beyond the cell
+        with torch.no_grad():
+            return by_tiles(self.encoder, x, z, cell_in=self.factor, cell_out=1, halo=1, tile=tile)
+
+    def decode(
+        self, z: Float[Tensor, "B C h w"], *, tile: int | None = None
+    ) -> Float[Tensor, "B 4 16*h 16*w"]:
+        """Pictures in [0, 1] of latents, all at once or by tiles as `encode`."""
+        if tile is None:
+            return self.decoder(z)
+        height, width = z.shape[2] * self.factor, z.shape[3] * self.factor
+        x_hat = z.new_empty(len(z), self.channels, height, width)
+        # 3 x 3 convolutions at 1, 1/2, 1/4 and 1/8 of a cell: 1.875 cells
+        with torch.no_grad():
+            return by_tiles(
+                self.decoder, z, x_hat, cell_in=1, cell_out=self.factor, halo=2, tile=tile
+            )

@@ -1,1 +1,14 @@
-"""Training makes weights; nothing that encodes or decodes imports this package."""
+"""Training makes weights; nothing that encodes or decodes imports this package.
+
+recipe      what decides the weights: plain numbers, each of which can be set
+recipes     the recipes of the bundled weights, and running one by name
+loop        one step a line, over one device or many processes
+data        batch number `step` as a pure function of (seed, step)
+sources     folders, tar files and arrays as one indexed set of pictures
+boxes       procedural RGBA pictures
+losses      functions of a reconstruction and its target
+optimizers  AdamW, Muon, and SNOO around either
+checkpoints two of them, atomic, checked
+progress    log, validation pictures, TensorBoard
+quick       the same functions of a model's layers, in less time
+"""

@@ -1,140 +1,145 @@
-"""Endless training batches. Batch `step` is a pure function of (seed, step): resuming is exact."""
+"""Training batches. Picture i of batch `step` is a pure function of (seed, step, i).
 
-from collections.abc import Sequence
-from pathlib import Path
+So a run that resumes goes on exactly, whatever number of threads prepares its batches, and n
+processes with batches of B pictures see what one process with n B would.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from smalti import image
-from smalti.errors import ImageError
-from smalti.files import PICTURE_SUFFIXES
+from smalti.errors import ImageError, OptionError
+from smalti.train.boxes import draw_boxes
+from smalti.train.sources import Pictures
+
+DRAWS = 10_000  # of a picture that is large enough, before giving up
 
 
-class Crops:
-    """Random square crops, mirrored at random, of pictures held in memory.
+class Batches:
+    """Random crops of pictures, mirrored at random, and procedural boxes.
 
     Args:
-        sources: folders of pictures (searched recursively), or .npz files with `images N 3 H W`
-            uint8.
-        side: height and width of a crop, in texels; smaller pictures are left out.
-        batch: crops a step.
-        seed: the whole sequence of batches follows from it.
+        pictures: to crop; None for boxes alone.
+        side: of a square crop, in texels; other shapes have exactly as many texels.
+        channels: of the batches, 3 or 4.
+        factor: every side of a crop is a multiple of it.
+        aspect: largest ratio of a crop's sides. Each batch has one shape, drawn among all that
+            are possible.
+        boxes: share of procedural RGBA boxes among the pictures.
+        seed: everything follows from it.
+        device: that boxes are drawn on, and batches end on.
 
     Raises:
-        ImageError: no picture of at least side x side is found.
+        ImageError: no picture is large enough.
     """
 
-    def __init__(self, sources: Sequence[Path], *, side: int, batch: int, seed: int = 0) -> None:
-        pictures = [picture for source in sources for picture in _read(Path(source))]
-        self.pictures = [p for p in pictures if min(p.shape[:2]) >= side]
-        self.side, self.batch, self.seed = side, batch, seed
-        if not self.pictures:
-            raise ImageError(
-                f"none of the {len(pictures)} pictures in {', '.join(map(str, sources))} "
-                f"is at least {side} x {side}"
-            )
+    def __init__(
+        self,
+        pictures: Pictures | None,
+        *,
+        side: int,
+        channels: int = 3,
+        factor: int = 1,
+        aspect: float = 1.0,
+        boxes: float = 0.0,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.pictures, self.channels, self.boxes = pictures, channels, boxes
+        self.seed, self.device = seed, torch.device(device)
+        self.shapes = shapes(side, factor, aspect)
+        self.too_small: dict[int, tuple[int, int]] = {}  # index -> the picture's height, width
+        if pictures is not None:
+            for shape in (self.shapes[0], self.shapes[-1]):
+                self._crop(np.random.default_rng((seed, 0)), shape)
 
-    def __call__(self, step: int) -> Float[Tensor, "B 3 S S"]:
-        """Batch number `step`, values in [0, 1]."""
-        random = np.random.default_rng((self.seed, step))
-        crops = np.stack([self._crop(random) for _ in range(self.batch)])
-        return torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
+    def __call__(
+        self, step: int, first: int, count: int
+    ) -> Float[Tensor, "count channels height width"]:
+        """Pictures number `first` to `first + count` of batch `step`, in [0, 1]."""
+        shape = self.shapes[np.random.default_rng((self.seed, step)).integers(len(self.shapes))]
+        randoms = [np.random.default_rng((self.seed, step, 1 + first + i)) for i in range(count)]
+        drawn = [random.random() < self.boxes or self.pictures is None for random in randoms]
+        crops = [self._crop(r, shape) for r, box in zip(randoms, drawn, strict=True) if not box]
+        seeds = [r for r, box in zip(randoms, drawn, strict=True) if box]
+        parts = []
+        if crops:
+            levels = torch.from_numpy(np.stack(crops)).to(self.device)
+            parts.append(levels.permute(0, 3, 1, 2).float() / 255)
+        if seeds:
+            parts.append(draw_boxes(seeds, *shape, device=self.device))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _crop(self, random: np.random.Generator) -> np.ndarray:
-        picture = self.pictures[random.integers(len(self.pictures))]
-        top = random.integers(picture.shape[0] - self.side + 1)
-        left = random.integers(picture.shape[1] - self.side + 1)
-        crop = picture[top : top + self.side, left : left + self.side]
-        return crop[:, ::-1] if random.random() < 0.5 else crop
+    def patches(
+        self, side: int, *, black: float, count: int = 16_384
+    ) -> Float[Tensor, "count channels side side"]:
+        """Patches of the first batches' crops, in black .. 1: what the pictures look like."""
+        found: list[Tensor] = []
+        step = 0
+        while sum(map(len, found)) < count:
+            x = self(step, 0, 64).unfold(2, side, side).unfold(3, side, side)
+            found.append(x.permute(0, 2, 3, 1, 4, 5).flatten(0, 2))
+            step += 1
+        return black + (1 - black) * torch.cat(found)[:count]
+
+    def _crop(self, random: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+        """A crop `H W C` of a random picture among those large enough."""
+        height, width = shape
+        for _ in range(DRAWS):
+            index = int(random.integers(len(self.pictures)))
+            known = self.too_small.get(index)
+            if known and (known[0] < height or known[1] < width):
+                continue
+            picture = self.pictures[index]
+            size = (0, 0) if picture is None else picture.shape[:2]
+            if size[0] < height or size[1] < width:
+                self.too_small[index] = size
+                continue
+            top = random.integers(size[0] - height + 1)
+            left = random.integers(size[1] - width + 1)
+            crop = picture[top : top + height, left : left + width]
+            return crop[:, ::-1] if random.random() < 0.5 else crop
+        reason = next(iter(self.pictures.unreadable.values()), "")
+        raise ImageError(
+            f"of {len(self.pictures)} pictures none was found that can be read and is at least "
+            f"{width} x {height} (width x height); train on smaller crops with --set side=..."
+            + (f"; the first that cannot be read: {reason}" if reason else "")
+        )
 
 
-class Boxes:
-    """Procedural RGBA boxes: no picture anywhere, yet edges, gradients, overlap, transparency.
+def shapes(side: int, factor: int, aspect: float) -> list[tuple[int, int]]:
+    """Every (height, width) of side² texels, in multiples of `factor`, within a ratio of `aspect`.
 
-    Each picture is a background (transparent or a colour gradient) under 3 to 24 boxes, composited
-    in order. A box has a random centre, size, rotation, softness of its edge, a linear gradient
-    between two RGBA colours, and sometimes a border of another colour.
-
-    Args:
-        side: height and width, in texels.
-        batch: pictures a step.
-        seed: the whole sequence of batches follows from it.
+    Raises:
+        OptionError: `side` is no multiple of `factor`.
     """
-
-    def __init__(self, *, side: int, batch: int, seed: int = 0) -> None:
-        self.side, self.batch, self.seed = side, batch, seed
-
-    def __call__(self, step: int) -> Float[Tensor, "B 4 S S"]:
-        """Batch number `step`, straight alpha, values in [0, 1]."""
-        random = np.random.default_rng((self.seed, step))
-        return torch.stack([self._picture(random) for _ in range(self.batch)])
-
-    def _picture(self, random: np.random.Generator) -> Float[Tensor, "4 S S"]:
-        axis = torch.linspace(-1, 1, self.side)
-        y, x = torch.meshgrid(axis, axis, indexing="ij")
-        first, second = _colour(random), _colour(random)
-        ramp = (_direction(random, x, y) + 1) / 2
-        canvas = _premultiplied(first + (second - first) * ramp.clamp(0, 1))
-        if random.random() < 0.5:
-            canvas = torch.zeros_like(canvas)
-        for _ in range(random.integers(3, 25)):
-            canvas = _over(self._box(random, x, y), canvas)
-        alpha = canvas[3:]
-        colour = torch.where(alpha > 1e-4, canvas[:3] / alpha.clamp(min=1e-4), 0.0)
-        return torch.cat([colour, alpha]).clamp(0, 1)
-
-    def _box(self, random: np.random.Generator, x: Tensor, y: Tensor) -> Float[Tensor, "4 S S"]:
-        """One box, premultiplied by its coverage and alpha."""
-        u = x - random.uniform(-1, 1)
-        v = y - random.uniform(-1, 1)
-        angle = random.uniform(0, np.pi) if random.random() < 0.7 else 0.0
-        u, v = u * np.cos(angle) + v * np.sin(angle), v * np.cos(angle) - u * np.sin(angle)
-        half_u, half_v = np.exp(random.uniform(np.log(0.02), np.log(0.8), size=2))
-        softness = 2 / self.side * (1 if random.random() < 0.7 else random.uniform(1, 40))
-        inside = torch.minimum(half_u - u.abs(), half_v - v.abs())  # > 0 within the box
-        coverage = (inside / softness + 0.5).clamp(0, 1)
-        first, second = _colour(random), _colour(random)
-        if random.random() < 0.5:
-            second = first
-        colour = first + (second - first) * ((u / half_u + 1) / 2).clamp(0, 1)
-        if random.random() < 0.3:
-            border = (inside < random.uniform(0.1, 0.4) * min(half_u, half_v)).float()
-            colour = colour + (_colour(random) - colour) * border
-        return _premultiplied(colour) * coverage
+    if side % factor:
+        raise OptionError(f"side={side}; this model takes multiples of {factor}")
+    cells = (side // factor) ** 2
+    pairs = [(h, cells // h) for h in range(1, cells + 1) if cells % h == 0]
+    return [(factor * h, factor * w) for h, w in pairs if max(h, w) <= aspect * min(h, w)]
 
 
-def _read(source: Path) -> list[np.ndarray]:
-    """Pictures `H W 3` uint8 of a folder or an .npz file."""
-    if source.suffix == ".npz":
-        return list(np.load(source)["images"].transpose(0, 2, 3, 1))
-    if not source.is_dir():
-        raise ImageError(f"{source} is neither a folder of pictures nor an .npz file")
-    pictures = []
-    for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES):
-        x = image.load(path)
-        pictures.append(image.to_uint8((x if x.shape[0] >= 3 else x[:1].expand(3, -1, -1))[:3]))
-    return pictures
-
-
-def _colour(random: np.random.Generator) -> Float[Tensor, "4 1 1"]:
-    """A random straight RGBA colour; half of them opaque."""
-    rgba = random.uniform(0, 1, size=4)
-    rgba[3] = 1.0 if random.random() < 0.5 else rgba[3]
-    return torch.tensor(rgba, dtype=torch.float32).view(4, 1, 1)
-
-
-def _direction(random: np.random.Generator, x: Tensor, y: Tensor) -> Tensor:
-    angle = random.uniform(0, 2 * np.pi)
-    return x * np.cos(angle) + y * np.sin(angle)
-
-
-def _premultiplied(rgba: Tensor) -> Tensor:
-    return torch.cat([rgba[:3] * rgba[3:], rgba[3:]])
-
-
-def _over(top: Tensor, bottom: Tensor) -> Tensor:
-    """Porter and Duff 1984, "over", both premultiplied."""
-    return top + bottom * (1 - top[3:])
+def prefetched(
+    batch: Callable[[int], Tensor], start: int, stop: int, threads: int
+) -> Iterator[Tensor]:
+    """batch(start), ..., batch(stop - 1) in order, prepared ahead by threads; by none if 0."""
+    if threads == 0:
+        yield from map(batch, range(start, stop))
+        return
+    pool = ThreadPoolExecutor(threads)
+    try:
+        ahead: deque[Future[Tensor]] = deque()
+        for step in range(start, stop):
+            ahead.append(pool.submit(batch, step))
+            if len(ahead) > 2 * threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

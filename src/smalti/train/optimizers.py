@@ -1,46 +1,158 @@
-"""Muon for the weight matrices, AdamW for the rest."""
+"""AdamW, Muon for the hidden weights, and SNOO around either.
+
+An optimiser here steps with `step(scale)`, at `scale` times its peak learning rates.
+"""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from smalti.train.recipe import Optimization
 
-class MuonAdamW:
-    """Two optimisers behind one: Muon on hidden weights, AdamW on everything else.
+SMALLEST_HIDDEN = 5  # channels on either side of a hidden weight; fewer are picture or tokens
+
+
+def optimizer_of(model: nn.Module, settings: Optimization) -> "TorchOptimizers | Snoo":
+    """The optimiser that a recipe asks for."""
+    hidden = hidden_weights(model) if settings.kind == "muon" else []
+    optimizer = TorchOptimizers(model, hidden, settings)
+    if settings.snoo_k == 0:
+        return optimizer
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return Snoo(
+        optimizer,
+        parameters,
+        k=settings.snoo_k,
+        lr=settings.snoo_lr,
+        momentum=settings.snoo_momentum,
+    )
+
+
+def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
+    """Weights of linear layers and convolutions that touch neither picture nor latent channels."""
+    layers = (m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d))
+    return [m.weight for m in layers if min(m.weight.shape[:2]) >= SMALLEST_HIDDEN]
+
+
+class TorchOptimizers:
+    """Muon on some weights, AdamW on all others, stepped as one.
 
     `torch.optim.Muon` takes matrices only. A convolution `O I kh kw` is the matrix `O (I kh kw)`,
-    so Muon gets a flattened view of the same storage, and its step size follows the shape of that
-    view. Layers that touch picture channels, biases and norms stay with AdamW.
+    so Muon gets a view of the same storage as a matrix, and its step size follows the shape of
+    that view. Which order the columns have makes no difference to Muon.
 
     Muon: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
     """
 
-    def __init__(self, model: nn.Module, *, lr_muon: float, lr_adamw: float) -> None:
-        self.hidden = [p for p in model.parameters() if p.ndim >= 2 and min(p.shape[:2]) > 4]
-        hidden = {id(p) for p in self.hidden}
-        others = [p for p in model.parameters() if id(p) not in hidden]
-        self.matrices = [nn.Parameter(p.detach().view(p.shape[0], -1)) for p in self.hidden]
-        self.muon = torch.optim.Muon(self.matrices, lr=lr_muon, weight_decay=0.0)
-        self.adamw = torch.optim.AdamW(others, lr=lr_adamw, betas=(0.9, 0.95), weight_decay=1e-4)
-        self.peaks = (lr_muon, lr_adamw)
+    def __init__(
+        self, model: nn.Module, hidden: list[nn.Parameter], settings: Optimization
+    ) -> None:
+        self.hidden = hidden
+        ours = {id(p) for p in hidden}
+        others = [p for p in model.parameters() if p.requires_grad and id(p) not in ours]
+        self.matrices = [nn.Parameter(_matrix(p.detach(), p)) for p in hidden]
+        self.inner: list[torch.optim.Optimizer] = []
+        self.peaks: list[float] = []
+        if hidden:
+            self.inner.append(
+                torch.optim.Muon(self.matrices, lr=settings.lr_muon, weight_decay=0.0)
+            )
+            self.peaks.append(settings.lr_muon)
+        if others:
+            self.inner.append(
+                torch.optim.AdamW(
+                    others,
+                    lr=settings.lr,
+                    betas=(settings.beta1, settings.beta2),
+                    weight_decay=settings.weight_decay,
+                    fused=True,
+                )
+            )
+            self.peaks.append(settings.lr)
 
     def step(self, scale: float) -> None:
-        """One step at `scale` times the peak learning rates; clears the gradients."""
         for matrix, parameter in zip(self.matrices, self.hidden, strict=True):
-            matrix.grad = _flat(parameter.grad)
-        for optimizer, peak in zip((self.muon, self.adamw), self.peaks, strict=True):
-            optimizer.param_groups[0]["lr"] = peak * scale
+            if parameter.grad is not None:
+                matrix.grad = _matrix(parameter.grad, parameter)
+        for optimizer, peak in zip(self.inner, self.peaks, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * scale
             optimizer.step()
-            optimizer.zero_grad()
-        for parameter in self.hidden:
-            parameter.grad = None
+        for matrix in self.matrices:
+            matrix.grad = None
 
-    def state_dict(self) -> dict:
-        return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
+    def state_dict(self) -> dict[str, Any]:
+        return {"inner": [optimizer.state_dict() for optimizer in self.inner]}
 
-    def load_state_dict(self, state: dict) -> None:
-        self.muon.load_state_dict(state["muon"])
-        self.adamw.load_state_dict(state["adamw"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for optimizer, inner in zip(self.inner, state["inner"], strict=True):
+            optimizer.load_state_dict(inner)
 
 
-def _flat(gradient: Tensor | None) -> Tensor | None:
-    return None if gradient is None else gradient.reshape(gradient.shape[0], -1)
+class Snoo:
+    """Step-K Nesterov Outer Optimizer: every K inner steps, one Nesterov step of slow weights.
+
+        s = w_slow - w;  b ← μ b + s;  w_slow ← w_slow - η (μ b + s);  w ← w_slow
+
+    s is the way that the inner optimiser went, taken as a gradient. With μ = 0 it is Lookahead.
+    Kallusky et al. 2025, arXiv 2510.15830, algorithm 1.
+
+    Args:
+        optimizer: the inner one.
+        k: inner steps to an outer one.
+        lr, momentum: η and μ.
+    """
+
+    def __init__(
+        self,
+        optimizer: TorchOptimizers,
+        parameters: list[nn.Parameter],
+        *,
+        k: int,
+        lr: float,
+        momentum: float,
+    ) -> None:
+        self.optimizer, self.parameters = optimizer, parameters
+        self.k, self.lr, self.momentum = k, lr, momentum
+        self.slow = [p.detach().clone() for p in parameters]
+        self.velocity = [torch.zeros_like(p) for p in self.slow]
+        self.steps = 0
+
+    @torch.no_grad()
+    def step(self, scale: float) -> None:
+        self.optimizer.step(scale)
+        self.steps += 1
+        if self.steps % self.k:
+            return
+        fast = [p.detach() for p in self.parameters]
+        way = torch._foreach_sub(self.slow, fast)
+        torch._foreach_mul_(self.velocity, self.momentum)
+        torch._foreach_add_(self.velocity, way)
+        torch._foreach_add_(way, self.velocity, alpha=self.momentum)
+        torch._foreach_sub_(self.slow, way, alpha=self.lr)
+        torch._foreach_copy_(fast, self.slow)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            **self.optimizer.state_dict(),
+            "slow": self.slow,
+            "velocity": self.velocity,
+            "steps": self.steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state)
+        torch._foreach_copy_(self.slow, state["slow"])
+        torch._foreach_copy_(self.velocity, state["velocity"])
+        self.steps = state["steps"]
+
+
+def _matrix(values: Tensor, weight: Tensor) -> Tensor:
+    """A weight, or its gradient, as a matrix of one row an output channel.
+
+    Of the weight itself it is a view, whichever way round the weight lies in memory.
+    """
+    if weight.ndim == 4 and not weight.is_contiguous():  # channels last
+        values = values.permute(0, 2, 3, 1)
+    return values.flatten(1)

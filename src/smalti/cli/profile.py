@@ -1,0 +1,43 @@
+"""`smalti profile`: what trained models cost."""
+
+from typing import Literal
+
+import tyro
+
+from smalti.cli import show
+
+
+def profile(
+    models: tyro.conf.Positional[tuple[str, ...]] = (),
+    /,
+    *,
+    size: int = 1024,
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    device: str = "cpu",
+    runs: int = 3,
+) -> int:
+    """Parameters, operations, time and memory of trained models: `smalti profile patch-f8c16`
+
+    Time is processor time on a CPU (OMP_NUM_THREADS=1 for one thread) and the median of a few
+    runs; memory is what encoding or decoding takes above the weights and the input.
+
+    Args:
+        models: Bundled sets of weights, files, folders or hub repositories (default: every
+            bundled set).
+        size: Height and width of the picture, in texels.
+        dtype: Of weights and arithmetic.
+        device: torch device: cpu, cuda, mps.
+        runs: Timed runs of each half.
+    """
+    from smalti import weights
+    from smalti.errors import OptionError
+    from smalti.eval.profile import profile as measure
+
+    if runs < 1:
+        raise OptionError(f"runs {runs}; it must be at least 1")
+    costs = []
+    for name in models or tuple(weights.bundled()):
+        costs += measure(name, size=size, dtype=dtype, device=device, runs=runs)
+    show.note(f"one picture of {size} x {size} texels, {dtype} on {device}")
+    show.costs(costs)
+    return 0

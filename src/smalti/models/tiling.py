@@ -1,0 +1,136 @@
+"""Exact tiling: a picture of any size through a network, one part at a time.
+
+A layer of 3 x 3 convolutions lets each cell see one cell further. A part of the grid computed with
+that many cells more on each side (the halo), which are then dropped, equals that part of the
+whole: at an inner edge the halo holds the real neighbours, at an outer edge the network's own
+padding begins where it would for the whole.
+
+A group normalisation sees everything. `layers_by_tiles` first adds up its mean and variance over
+all tiles; with these it is a multiplication and an addition for each channel.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+def by_tiles(
+    run: Callable[[Tensor], Tensor],
+    x: Tensor,
+    out: Tensor,
+    *,
+    cell_in: int,
+    cell_out: int,
+    halo: int,
+    tile: int,
+) -> Tensor:
+    """`run(x)`, at most tile x tile cells (and their halo) at once, written into `out`.
+
+    Args:
+        run: maps `B C n*cell_in m*cell_in` to `B c n*cell_out m*cell_out`.
+        x: the whole input; both sides whole cells.
+        out: receives the result; may end within the last cells, which are then cropped.
+        halo: cells that an output cell sees beyond its own, on each side.
+        tile: cells along each side; memory grows with its square.
+    """
+    for top, left, part in tiles(run, x, cell_in, cell_out, halo, tile):
+        target = out[:, :, top : top + part.shape[2], left : left + part.shape[3]]
+        target.copy_(part[:, :, : target.shape[2], : target.shape[3]])
+    return out
+
+
+def tiles(
+    run: Callable[[Tensor], Tensor], x: Tensor, cell_in: int, cell_out: int, halo: int, tile: int
+) -> Iterator[tuple[int, int, Tensor]]:
+    """Row, column and content of each part of `run(x)`; arguments as in `by_tiles`."""
+    rows, columns = x.shape[2] // cell_in, x.shape[3] // cell_in
+    for top in range(0, rows, tile):
+        for left in range(0, columns, tile):
+            first_row, last_row = max(0, top - halo), min(rows, top + tile + halo)
+            first_column, last_column = max(0, left - halo), min(columns, left + tile + halo)
+            wide = run(
+                x[
+                    :,
+                    :,
+                    first_row * cell_in : last_row * cell_in,
+                    first_column * cell_in : last_column * cell_in,
+                ]
+            )
+            row, column = (top - first_row) * cell_out, (left - first_column) * cell_out
+            part = wide[:, :, row : row + tile * cell_out, column : column + tile * cell_out]
+            yield top * cell_out, left * cell_out, part
+
+
+def layers_by_tiles(
+    layers: Iterable[nn.Module], x: Tensor, *, residual: type[nn.Module], tile: int
+) -> Tensor:
+    """The layers one after the other, tile x tile cells at once; without gradients.
+
+    Convolutions, upsampling and pointwise layers in any order; group normalisations; and blocks of
+    type `residual` that add their `layers` to what they get. What a group normalisation or a block
+    needs is stored whole, but nothing at a higher resolution than its input: the layers after an
+    `nn.Upsample` are computed twice instead, once for the statistics.
+    """
+    chain: list[nn.Module] = []  # not yet computed
+    with torch.no_grad():
+        for layer in layers:
+            if isinstance(layer, residual):
+                x, chain = _computed(chain, x, tile), []
+                x = layers_by_tiles(layer.layers, x, residual=residual, tile=tile).add_(x)
+            elif isinstance(layer, nn.GroupNorm):
+                if not any(isinstance(waiting, nn.Upsample) for waiting in chain):
+                    x, chain = _computed(chain, x, tile), []
+                chain.append(_fixed(layer, chain, x, tile))
+            else:
+                chain.append(layer)
+        return _computed(chain, x, tile)
+
+
+def _computed(chain: list[nn.Module], x: Tensor, tile: int) -> Tensor:
+    if not chain:
+        return x
+    grid = _grid(chain)
+    convolutions = [layer for layer in chain if isinstance(layer, nn.Conv2d)]
+    channels = convolutions[-1].out_channels if convolutions else x.shape[1]
+    height, width = (side // grid["cell_in"] * grid["cell_out"] for side in x.shape[2:])
+    out = x.new_empty(len(x), channels, height, width)
+    return by_tiles(nn.Sequential(*chain), x, out, tile=tile, **grid)
+
+
+def _grid(chain: list[nn.Module]) -> dict[str, int]:
+    """Cells of a chain that only halves or only doubles; no convolution sees beyond one cell."""
+    convolutions = [layer for layer in chain if isinstance(layer, nn.Conv2d)]
+    doublings = sum(isinstance(layer, nn.Upsample) for layer in chain)
+    return {
+        "cell_in": 2 ** sum(layer.stride[0] == 2 for layer in convolutions),
+        "cell_out": 2**doublings,
+        "halo": sum(layer.kernel_size[0] > 1 for layer in convolutions),
+    }
+
+
+class _Affine(nn.Module):
+    """A group normalisation whose statistics are known."""
+
+    def __init__(self, gain: Tensor, offset: Tensor) -> None:
+        super().__init__()
+        self.gain, self.offset = gain, offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gain + self.offset
+
+
+def _fixed(norm: nn.GroupNorm, chain: list[nn.Module], x: Tensor, tile: int) -> _Affine:
+    """The group normalisation of chain(x), its sums taken over tiles in float64."""
+    count, total, squares = 0, 0.0, 0.0
+    for _, _, part in tiles(nn.Sequential(*chain), x, **_grid(chain), tile=tile):
+        groups = part.unflatten(1, (norm.num_groups, -1)).flatten(2)
+        count += groups.shape[2]
+        total = total + groups.sum(2, dtype=torch.float64)
+        squares = squares + groups.square().sum(2, dtype=torch.float64)
+    mean = total / count
+    scale = (squares / count - mean.square() + norm.eps).rsqrt()
+    each = norm.num_channels // norm.num_groups
+    gain = scale.repeat_interleave(each, 1) * norm.weight
+    offset = norm.bias - mean.repeat_interleave(each, 1) * gain
+    return _Affine(gain.to(x.dtype)[:, :, None, None], offset.to(x.dtype)[:, :, None, None])
