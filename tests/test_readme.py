@@ -41,7 +41,7 @@ def test_shell_lines_run(line, tmp_path):
     (tmp_path / "pictures").mkdir()
     for name in ("a.png", "pictures/b.png"):
         smalti.save(make_picture(4, 40, 60), tmp_path / name)
-    for suffix in (".smt", ".dds"):
+    for suffix in (".smt", ".dds", ".ktx2"):
         (tmp_path / f"a{suffix}").write_bytes(
             smalti.encode(smalti.load(tmp_path / "a.png"), suffix=suffix)
         )
