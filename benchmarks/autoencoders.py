@@ -33,8 +33,12 @@ from smalti.files import PICTURE_SUFFIXES
 from smalti.image import to_uint8
 from smalti.models.patch_init import klt
 
-CODECS = {"rgba-boxes": "rgba-ae",
-    "rgba-finetune": "rgba-ae:weights=rgba-finetune", "fsq-1m": "fsq", "patch-f8c16": "patch-ae"}
+CODECS = {
+    "rgba-boxes": "rgba-ae",
+    "rgba-finetune": "rgba-ae:weights=rgba-finetune",
+    "fsq-1m": "fsq",
+    "patch-f8c16": "patch-ae",
+}
 PATCH = 8
 LINEAR = (4, 16, 32)  # numbers for a patch
 FITTED_PICTURES, FITTED_PATCHES = 600, 434  # patches of each picture

@@ -72,6 +72,8 @@ def ladder(name: str, opaque: bool) -> tuple[Kernel, ...]:
     if not effort.trials:
         return tuple(kernels)
     kernels += [
+        kernel("black"),
+        mode(5, 0),
         kernel("rank", SUBSETS=2, TRIALS=effort.trials, **_expect(1, 3, 7)),
         mode(1, 0),
         mode(3, 1),
