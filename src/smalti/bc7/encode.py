@@ -180,7 +180,7 @@ def _encode_strip(image: np.ndarray, parameters: np.ndarray, effort: str) -> byt
     rows, columns = block_grid(*image.shape[:2])
     words = np.empty((rows, columns, 2), dtype=np.uint64)
     work = columns * BLOCK_SIDE * BLOCK_SIDE
-    announce(_encode_rows, "the BC7 encoder (about 15 seconds)")
+    announce(_encode_rows, "the BC7 encoder (40 to 50 seconds)")
     run_in_bands(_encode_rows, rows, work, texels, words, parameters, EFFORTS[effort])
     return words.astype("<u8", copy=False).tobytes()
 
