@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 KERNELS = b"".join(
     source
     for path in sorted((ROOT / "src").rglob("*.py"))
-    if b"njit" in (source := path.read_bytes())
+    if b"njit" in (source := path.read_bytes()) or path.parent.name == "bc7"
 )
 os.environ.setdefault(
     "NUMBA_CACHE_DIR", str(ROOT / ".numba_cache" / hashlib.sha256(KERNELS).hexdigest()[:16])

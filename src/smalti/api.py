@@ -197,7 +197,8 @@ def load_model(name: str) -> "Model":
     """A trained model as an `nn.Module`, in float32 and evaluation mode.
 
     Args:
-        name: a bundled set of weights ("fsq-1m", "rgba-boxes"), or a path to a .safetensors file.
+        name: a bundled set of weights ("fsq-1m", "patch-f8c16"), a path to a .safetensors file or a folder
+            with one, or a repository "owner/name" of the Hugging Face hub.
 
     Raises:
         WeightsError: no such weights.

@@ -95,6 +95,19 @@ def sum_subset(table, masks, partitions, sums):
 
 
 @inlined
+def squared(a, b, c, d, e, f):
+    """The square of the symmetric matrix [a b c; b d e; c e f]."""
+    return (
+        a * a + b * b + c * c,
+        a * b + b * d + c * e,
+        a * c + b * e + c * f,
+        b * b + d * d + e * e,
+        b * c + d * e + e * f,
+        c * c + e * e + f * f,
+    )
+
+
+@inlined
 def split_scatter(n, x, y, z, xx, xy, xz, yy, yz, zz):
     """Return what a subset leaves off its best line, and the square sum along it.
 
@@ -108,22 +121,8 @@ def split_scatter(n, x, y, z, xx, xy, xz, yy, yz, zz):
     trace = max(a + d + f, _F(0))
     scale = _F(1) / (trace + _F(1))
     a, b, c, d, e, f = a * scale, b * scale, c * scale, d * scale, e * scale, f * scale
-    a, b, c, d, e, f = (
-        a * a + b * b + c * c,
-        a * b + b * d + c * e,
-        a * c + b * e + c * f,
-        b * b + d * d + e * e,
-        b * c + d * e + e * f,
-        c * c + e * e + f * f,
-    )
-    a, b, c, d, e, f = (
-        a * a + b * b + c * c,
-        a * b + b * d + c * e,
-        a * c + b * e + c * f,
-        b * b + d * d + e * e,
-        b * c + d * e + e * f,
-        c * c + e * e + f * f,
-    )
+    a, b, c, d, e, f = squared(a, b, c, d, e, f)
+    a, b, c, d, e, f = squared(a, b, c, d, e, f)
     power = a * a + d * d + f * f + _F(2) * (b * b + c * c + e * e)
     largest = math.sqrt(math.sqrt(math.sqrt(power))) * (trace + _F(1))
     inverse = _F(1) / max(n, _F(1))

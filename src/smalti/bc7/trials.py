@@ -16,7 +16,15 @@ from smalti.bc7.lines import (
 )
 from smalti.bc7.pack import keep
 from smalti.bc7.quantisers import MARGINS, first_indices
-from smalti.bc7.rank import SUMS_1, SUMS_2, THREE_COUNTS_1, THREE_COUNTS_2, TOTALS, TWO_COUNTS
+from smalti.bc7.rank import (
+    SUMS_1,
+    SUMS_2,
+    THREE_COUNTS_1,
+    THREE_COUNTS_2,
+    TOTALS,
+    TWO_COUNTS,
+    squared,
+)
 from smalti.bc7.work import (
     AXES,
     CODES,
@@ -65,14 +73,7 @@ def principal_axis(n, x, y, z, xx, xy, xz, yy, yz, zz):
     scale = 1.0 / (a + d + f + 1e-30)
     a, b, c, d, e, f = a * scale, b * scale, c * scale, d * scale, e * scale, f * scale
     for _ in range(3):
-        a, b, c, d, e, f = (
-            a * a + b * b + c * c,
-            a * b + b * d + c * e,
-            a * c + b * e + c * f,
-            b * b + d * d + e * e,
-            b * c + d * e + e * f,
-            c * c + e * e + f * f,
-        )
+        a, b, c, d, e, f = squared(a, b, c, d, e, f)
     if a >= d and a >= f:
         return _F(a), _F(b), _F(c)
     if d >= f:
