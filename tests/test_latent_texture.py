@@ -1,4 +1,4 @@
-"""Latent texture: grids, sine network, fit, and the three sections of its files."""
+"""Latent texture: grids, network, fit, and the three sections of its files."""
 
 import math
 import struct
@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from smalti.codec import Size, Window
-from smalti.codecs.latent_texture import LatentTexture, LatentTextureOptions
+from smalti.codecs.latent_texture import LatentTexture
 from smalti.errors import FormatError, OptionError
-from smalti.fit import Adam, Group, fit
+from smalti.fit import Adam, Group, Recipe, fit_texture
 from smalti.models.latent_texture import LatentTextureConfig, LatentTextureModel
+from smalti.ops.levels import as_table, round_tables
 from smalti.ops.quantize import channel_ranges, from_levels, straight_through, to_levels
-from smalti.ops.sample import bilinear, taps
-from smalti.ops.sine import sine
+from smalti.texture_codec import TextureOptions
 
 from conftest import make_picture
 
@@ -22,7 +22,7 @@ SMALL = LatentTexture(lo_channels=6, hidden=16, bits=6)  # 0.3 ms a step on smal
 
 
 def options(steps=3, **others):
-    return LatentTextureOptions(steps=steps, **others)
+    return TextureOptions(steps=steps, **others)
 
 
 def psnr(x, x_hat):
@@ -45,42 +45,19 @@ def test_models_have_the_published_number_of_parameters(config, expected):
     assert numbers_of(LatentTextureModel(config)) == expected
 
 
-def test_bilinear_is_the_readable_formula():
-    height, width, h, w = 21, 13, 5, 4
-    grid = torch.randn(h, w, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    got = bilinear(
-        grid.float(), taps(torch.arange(height), height, h), taps(torch.arange(width), width, w)
-    )
-    for i, j in ((0, 0), (20, 12), (7, 5), (13, 11)):
-        y, x = (i + 0.5) / height * (h - 1), (j + 0.5) / width * (w - 1)
-        a, b = int(y), int(x)
-        v, u = y - a, x - b
-        top = (1 - u) * grid[a, b] + u * grid[a, b + 1]
-        bottom = (1 - u) * grid[a + 1, b] + u * grid[a + 1, b + 1]
-        torch.testing.assert_close(
-            got[i, j].double(), (1 - v) * top + v * bottom, atol=1e-6, rtol=0
-        )
-
-
-def test_bilinear_equals_grid_sample():
-    grid = torch.randn(6, 9, 2, generator=torch.Generator().manual_seed(0))
+def test_a_grid_is_read_as_grid_sample_reads_it():
+    config = LatentTextureConfig(height=31, width=40, lo_channels=5, hi_channels=0, lo_scale=6)
+    model = LatentTextureModel(config, generator=torch.Generator().manual_seed(0))
+    (level,), (table,) = model.levels, model.tables
     y, x = (torch.arange(31) + 0.5) / 31, (torch.arange(40) + 0.5) / 40
     where = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1) * 2 - 1
+    grid = table.view(level.rows, level.columns, -1).permute(2, 0, 1)
     expected = torch.nn.functional.grid_sample(
-        grid.permute(2, 0, 1)[None], where[None], align_corners=True, padding_mode="border"
+        grid[None], where[None], align_corners=True, padding_mode="border"
     )
-    got = bilinear(grid, taps(torch.arange(31), 31, 6), taps(torch.arange(40), 40, 9))
-    torch.testing.assert_close(got.permute(2, 0, 1)[None], expected, atol=2e-6, rtol=0)
-
-
-def test_sine_equals_torch_in_value_and_gradient():
-    z = torch.cat([torch.linspace(-40, 40, 9001), torch.linspace(-9999, 9999, 4001)])
-    z.requires_grad_()
-    sine(z).sum().backward()
-    torch.testing.assert_close(sine(z), z.double().sin().float(), atol=3e-6, rtol=0)
-    torch.testing.assert_close(z.grad, z.detach().double().cos().float(), atol=3e-6, rtol=0)
-    transposed = torch.randn(5, 7, generator=torch.Generator().manual_seed(0)).T
-    torch.testing.assert_close(sine(transposed), transposed.sin(), atol=3e-6, rtol=0)
+    rows, columns = torch.cartesian_prod(torch.arange(31), torch.arange(40)).unbind(1)
+    got = model._blend(level, table, rows, 31, columns, 40)
+    torch.testing.assert_close(got.T.view(1, 5, 31, 40), expected, atol=1e-6, rtol=0)
 
 
 def test_quantisation_is_within_half_a_step_and_passes_the_gradient():
@@ -99,18 +76,61 @@ def test_quantisation_is_within_half_a_step_and_passes_the_gradient():
     assert (grid.grad == 1).all()
 
 
-def test_fit_finds_a_minimum_and_counts_its_steps():
-    x = torch.zeros(3, requires_grad=True)
+def test_tables_are_rounded_as_the_file_holds_them():
+    model = LatentTextureModel(LatentTextureConfig(height=40, width=24))
+    values = model.flat_parameters()
+    ends = np.cumsum([level.values for level in model.levels])
+    seen = values.copy()
+    round_tables(values, as_table(model.levels), ends, 15, seen)
+    for level, table, part in zip(
+        model.levels, model.tables, np.split(seen, ends)[:-1], strict=True
+    ):
+        expected = straight_through(table.detach()[None], 16)[0]
+        got = torch.from_numpy(part).view(level.entries, level.features)
+        torch.testing.assert_close(got, expected, atol=1e-7, rtol=0)
+    assert np.array_equal(seen[ends[-1] :], values[ends[-1] :])
+
+
+def test_fit_counts_its_steps_and_reaches_what_it_shows():
+    image = make_picture(3, 24, 20)
+    model = LatentTextureModel(
+        LatentTextureConfig(height=24, width=20), generator=torch.Generator().manual_seed(0)
+    )
     seen = []
-    fit(
-        lambda progress: (x - 2).square().sum(),
-        [Group([x], 0.1)],
-        steps=100,
-        betas=(0.8, 0.95),
+    fit_texture(
+        model,
+        image,
+        Recipe(0.1, 5e-4, 1e-2, (0.8, 0.95)),
+        steps=60,
+        levels=None,
+        generator=torch.Generator().manual_seed(0),
         on_step=lambda done, total: seen.append((done, total)),
     )
-    torch.testing.assert_close(x.detach(), torch.full((3,), 2.0), atol=0.02, rtol=0)
-    assert seen == [(i, 100) for i in range(1, 101)]
+    assert seen == [(i, 60) for i in range(1, 61)]
+    assert psnr(image, model.render(torch.arange(24), torch.arange(20))) > 27
+
+
+def test_two_threads_fit_the_same_but_for_last_bits():
+    image = make_picture(3, 48, 48)
+    one, two = (SMALL.encode(image, options(5, threads=n)) for n in (1, 2))
+    pictures = [SMALL.decode(sections, Size(3, 48, 48)) for sections in (one, two)]
+    torch.testing.assert_close(*pictures, atol=2e-3, rtol=0)
+
+
+def test_the_published_recipe_is_there_and_no_other():
+    image = make_picture(3, 16, 16)
+    sections = SMALL.encode(image, options(3, recipe="published"))
+    assert SMALL.decode(sections, Size(3, 16, 16)).shape == (3, 16, 16)
+    with pytest.raises(OptionError, match="known: fast, published"):
+        SMALL.encode(image, options(3, recipe="slow"))
+
+
+@pytest.mark.parametrize("activation", [1, 2, 3])
+def test_other_activations(activation):
+    codec = LatentTexture(lo_channels=4, hidden=8, activation=activation)
+    image = make_picture(3, 24, 24)
+    x_hat = codec.decode(codec.encode(image, options(60)), Size(3, 24, 24))
+    assert psnr(image, x_hat) > 12
 
 
 def test_adam_is_torch_adam():
@@ -165,21 +185,20 @@ def test_eight_bits_cost_next_to_nothing():
 
 def test_the_file_holds_what_the_fit_saw(monkeypatch):
     """The last step's loss, on rounded grids and a float32 network, is the decoded file's error."""
+    from smalti import fit
+
     image = make_picture(3, 32, 32)
     losses = []
-
-    def watched(prediction, target):
-        losses.append((prediction - target).square().mean())
-        return losses[-1]
-
-    monkeypatch.setattr("smalti.codecs.latent_texture.F.mse_loss", watched)
+    inner = fit.gradient
+    monkeypatch.setattr(fit, "gradient", lambda *a: losses.append(inner(*a)))
     sections = SMALL.encode(image, options(60))
     error = (SMALL.decode(sections, Size(3, 32, 32)) - image).square().mean()
-    torch.testing.assert_close(error, losses[-1].detach(), rtol=0.01, atol=0)
+    torch.testing.assert_close(error.item(), losses[-1], rtol=0.01, atol=0)
 
 
 def test_a_file_that_no_decoder_takes_is_not_written(monkeypatch):
-    monkeypatch.setattr("smalti.codecs.latent_texture.GRID_RATE", 1e5)
+    wild = {"fast": (Recipe(1e5, 5e-4, 1e-2, (0.8, 0.95)), {})}
+    monkeypatch.setattr(LatentTexture, "recipes", wild)
     with pytest.raises(FormatError, match="range"):
         SMALL.encode(make_picture(3, 8, 8), options(3))
 
@@ -219,7 +238,7 @@ def test_chunks_do_not_show(monkeypatch):
     size = Size(3, 33, 50)
     sections = SMALL.encode(make_picture(*size), options(20))
     whole = SMALL.decode(sections, size)
-    monkeypatch.setattr("smalti.models.latent_texture.CHUNK", 16 * 37)
+    monkeypatch.setattr("smalti.models.texture.BLOCK", 16)
     torch.testing.assert_close(SMALL.decode(sections, size), whole, atol=2e-6, rtol=0)
 
 
@@ -315,6 +334,7 @@ def test_an_empty_range_is_refused(held):
         {"hidden": 257},
         {"depth": 0},
         {"bits": 17},
+        {"activation": 4},
         {"lo_scale": 1},  # 16 values a texel
     ],
 )
@@ -326,3 +346,5 @@ def test_configs_that_cannot_be(fields):
 def test_a_fit_takes_a_step():
     with pytest.raises(OptionError, match="at least 1"):
         LatentTexture().encode(make_picture(3, 4, 4), options(0))
+    with pytest.raises(OptionError, match="0 threads"):
+        LatentTexture().encode(make_picture(3, 4, 4), options(1, threads=0))

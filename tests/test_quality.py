@@ -12,6 +12,9 @@ from smalti.image import to_uint8
 FLOORS = {
     "bc7:effort=fast": {"astronaut": (43.2, 8.01), "bark": (38.2, 8.01), "plant": (43.5, 8.01)},
     "latent-texture:effort=ultrafast": {"astronaut": (33.9, 3.65)},
+    "hash-texture:preset=tiny,effort=ultrafast": {"astronaut": (29.8, 1.22)},
+    "neural-texture:effort=fast": {"astronaut": (32.3, 4.0)},
+    "fitted:effort=ultrafast": {"astronaut": (37.4, 1.21), "plant": (43.2, 0.58)},
     "rgba-ae": {"astronaut": (20.5, 0.064), "bark": (24.1, 0.042), "plant": (25.6, 0.057)},
     "fsq": {"astronaut": (37.6, 2.25), "bark": (36.4, 3.07), "plant": (38.9, 0.85)},
     "patch-ae": {"astronaut": (31.9, 0.58), "bark": (29.8, 0.69), "plant": (40.0, 0.60)},

@@ -197,11 +197,13 @@ def load_model(name: str) -> "Model":
     """A trained model as an `nn.Module`, in float32 and evaluation mode.
 
     Args:
-        name: a bundled set of weights ("fsq-1m", "patch-f8c16"), a path to a .safetensors file or a folder
-            with one, or a repository "owner/name" of the Hugging Face hub.
+        name: a bundled set of weights ("fsq-1m", "patch-f8c16"), a path to a .safetensors or .pt
+            file or a folder with model.safetensors, a repository "owner/name" of the Hugging Face
+            hub, or a file of one, such as "hf:Muinez/StupidAE/smol_f8c16.pt". Of .pt files only
+            tensors are read, and the hub's file has to stay as it was first.
 
     Raises:
-        WeightsError: no such weights.
+        WeightsError: no such weights, weights of no model of ours, or a file that has changed.
     """
     from smalti.models import load
 

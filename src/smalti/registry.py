@@ -18,6 +18,9 @@ CODECS: dict[str, tuple[int, str]] = {
     "rgba-ae": (3, "smalti.codecs.rgba_ae:RgbaAe"),
     "fsq": (4, "smalti.codecs.fsq:Fsq"),
     "patch-ae": (5, "smalti.codecs.patch_ae:PatchAe"),
+    "fitted": (6, "smalti.codecs.fitted:Fitted"),
+    "neural-texture": (7, "smalti.codecs.neural_texture:NeuralTextureCodec"),
+    "hash-texture": (8, "smalti.codecs.hash_texture:HashTexture"),
 }
 
 # Suffix of files in another format -> (their first bytes, the codec that reads and writes them).

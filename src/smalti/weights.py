@@ -1,10 +1,11 @@
-"""Trained weights: where they lie, and the hash by which a file names them."""
+"""Trained weights: where they lie, what keeps them the same, and the hash that names them."""
 
 import contextlib
 import hashlib
 import json
 import os
 import re
+import sys
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from smalti.container import HASH_BYTES
 from smalti.errors import WeightsError
+from smalti.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 SEARCH_PATH_VARIABLE = "SMALTI_WEIGHTS"  # folders of further .safetensors files
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"  # of a folder or repository
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name
+HUB = "hf:"  # hf:owner/name/file
+PICKLES = (".pt", ".pth", ".bin")  # what torch.save writes
+SUFFIXES = (".safetensors", *PICKLES)
 
 
 def bundled() -> dict[str, Path]:
@@ -31,43 +36,101 @@ def find(name: str | Path) -> Path:
     """The file of a set of weights.
 
     Args:
-        name: a bundled set ("fsq-1m"), a .safetensors file, a folder with model.safetensors, or a
-            repository of the Hugging Face hub ("owner/name"), which is downloaded and kept.
+        name: a bundled set ("fsq-1m"), a .safetensors, .pt, .pth or .bin file, a folder with
+            model.safetensors, or a file of the Hugging Face hub, which is downloaded and kept:
+            "hf:owner/name/file", or "owner/name" for its model.safetensors. What the hub gave
+            first is what it has to give ever after (`pinned`).
 
     Raises:
-        WeightsError: none of these is there.
+        WeightsError: none of these is there, or the hub's file has changed.
     """
     path = Path(name)
     if str(name) in bundled():
         return bundled()[str(name)]
-    if path.suffix == ".safetensors" and path.is_file():
+    if isinstance(name, str) and name.startswith(HUB):
+        return _from_hub(*_repository_and_file(name))
+    if path.suffix in SUFFIXES and path.is_file():
         return path
     if path.is_dir():
         if (path / MODEL_FILE).is_file():
             return path / MODEL_FILE
         raise WeightsError(f"the folder {path} has no {MODEL_FILE}; name one with it, or a file")
-    if isinstance(name, str) and REPOSITORY.fullmatch(name) and path.suffix != ".safetensors":
-        return _from_hub(name)
+    if isinstance(name, str) and REPOSITORY.fullmatch(name) and path.suffix not in SUFFIXES:
+        return _from_hub(name, MODEL_FILE, f"no folder {name}, and ")
     raise WeightsError(
-        f"no weights {str(name)!r}: neither a .safetensors file, nor a folder with one, nor a "
-        f"repository owner/name, nor one of the bundled sets ({', '.join(bundled()) or 'none'})"
+        f"no weights {str(name)!r}: neither a .safetensors or .pt file, nor a folder with one, nor "
+        f"a repository owner/name or file hf:owner/name/file of the hub, nor one of the bundled "
+        f"sets ({', '.join(bundled()) or 'none'})"
     )
 
 
-def _from_hub(repository: str) -> Path:
-    """The weights of a repository, from the hub or the cache of an earlier download."""
+def _repository_and_file(name: str) -> tuple[str, str]:
+    """("owner/name", file) of "hf:owner/name/file"; the file may lie in a folder."""
+    owner, _, rest = name.removeprefix(HUB).partition("/")
+    repository, _, file = rest.partition("/")
+    file = file or MODEL_FILE
+    if not REPOSITORY.fullmatch(f"{owner}/{repository}") or not file.endswith(SUFFIXES):
+        raise WeightsError(
+            f"{name!r} is no file of the hub; it is hf:owner/name/file with a file that ends in "
+            f"{', '.join(SUFFIXES)}"
+        )
+    return f"{owner}/{repository}", file
+
+
+def _from_hub(repository: str, file: str, otherwise: str = "") -> Path:
+    """A file of a repository, from the hub or the cache of an earlier download; as pinned."""
     import huggingface_hub
 
     try:
-        with contextlib.suppress(huggingface_hub.errors.RemoteEntryNotFoundError):
-            huggingface_hub.hf_hub_download(repository, CONFIG_FILE)
-        return Path(huggingface_hub.hf_hub_download(repository, MODEL_FILE))
+        if file == MODEL_FILE:
+            with contextlib.suppress(huggingface_hub.errors.RemoteEntryNotFoundError):
+                huggingface_hub.hf_hub_download(repository, CONFIG_FILE)
+        path = Path(huggingface_hub.hf_hub_download(repository, file))
     except Exception as cause:  # of any of the layers of a download
         reason = str(cause).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
         raise WeightsError(
-            f"no folder {repository}, and the Hugging Face hub does not give its {MODEL_FILE}: "
-            f"{reason or type(cause).__name__}"
+            f"{otherwise}the Hugging Face hub does not give {file} of {repository}: "
+            f"{reason or type(cause).__name__}; a copy from elsewhere can be named by its path"
         ) from cause
+    return _pinned(path, f"{repository}/{file}")
+
+
+def pin_file() -> Path:
+    """Where the hashes of downloaded files are noted: in the user's cache folder."""
+    home = Path.home()
+    if sys.platform == "win32":
+        folder = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        folder = home / "Library" / "Caches"
+    else:
+        folder = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
+    return Path(folder) / "smalti" / "pinned.json"
+
+
+def _pinned(path: Path, name: str) -> Path:
+    """`path`, if it is the file that `name` was at first; its SHA-256 is noted then.
+
+    Weights are data that run: who swaps them changes every result, and a repository's file can
+    change under its name.
+    """
+    store, digest = pin_file(), sha256(path).hex()
+    try:
+        known = dict(json.loads(store.read_text())) if store.is_file() else {}
+        if name not in known:
+            store.parent.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(known | {name: digest}, indent=2, sort_keys=True) + "\n"
+            write_atomically(store, text.encode())
+            return path
+    except (OSError, ValueError, TypeError) as cause:
+        raise WeightsError(
+            f"the SHA-256 of {name} cannot be kept in {store}: {cause}; mend or remove that file"
+        ) from cause
+    if known[name] != digest:
+        raise WeightsError(
+            f"{name} on the hub is another file than at first: its SHA-256 is {digest}, not "
+            f"{known[name]}; if the change is meant, remove its line from {store}"
+        )
+    return path
 
 
 def find_by_hash(digest: bytes, named: str | Path | None = None) -> Path:
@@ -105,23 +168,52 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
     """What `Model.save_pretrained` wrote: {"model": ..., "config": ...}, and the tensors.
 
     A file without our metadata is read with the config.json beside it, as
-    `huggingface_hub.PyTorchModelHubMixin` writes it; "model" is None if that does not say.
+    `huggingface_hub.PyTorchModelHubMixin` writes it. "model" and "config" are None where nothing
+    says them. Of a .pt, .pth or .bin file only tensors are read: none of its code runs.
 
     Raises:
-        WeightsError: no safetensors file, a damaged one, or one that nothing describes.
+        WeightsError: no such file, a damaged one, or one that holds more than tensors.
     """
+    text, tensors = _unpickled(path) if path.suffix in PICKLES else _safetensors(path)
+    try:
+        if text is not None:
+            return {"model": None, "config": None, **json.loads(text)}, tensors
+        described = path.with_name(CONFIG_FILE)
+        if path.name != MODEL_FILE or not described.is_file():
+            return {"model": None, "config": None}, tensors
+        config = dict(json.loads(described.read_text()))
+        return {"model": config.pop("model", None), "config": config}, tensors
+    except (OSError, ValueError, TypeError) as cause:
+        raise WeightsError(f"{path.name} does not say which model its weights are of") from cause
+
+
+def _safetensors(path: Path) -> tuple[str | None, dict[str, "Tensor"]]:
+    """Our line of metadata, if there is one, and the tensors."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as stored:
             text = (stored.metadata() or {}).get("smalti")
-            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+            return text, {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as cause:
         raise WeightsError(f"{path.name} is no readable safetensors file: {cause}") from cause
+
+
+def _unpickled(path: Path) -> tuple[None, dict[str, "Tensor"]]:
+    """The state dict of a file that torch.save wrote, itself or under the name "state_dict"."""
+    import torch
+
     try:
-        if text is not None:
-            return dict(json.loads(text)), tensors
-        config = dict(json.loads(path.with_name(CONFIG_FILE).read_text()))
-        return {"model": config.pop("model", None), "config": config}, tensors
-    except (OSError, ValueError, TypeError) as cause:
-        raise WeightsError(f"{path.name} does not say which model its weights are of") from cause
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as cause:  # whatever a damaged or hostile pickle brings about
+        raise WeightsError(
+            f"{path.name} is damaged or holds more than tensors, which could run its author's "
+            f"code, and is not loaded; ask its author for a .safetensors file"
+        ) from cause
+    if isinstance(content, dict):
+        content = content.get("state_dict", content)
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items()
+    ):
+        raise WeightsError(f"{path.name} holds no state dict, that is names and their tensors")
+    return None, dict(content)

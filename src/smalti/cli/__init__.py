@@ -24,7 +24,7 @@ def main() -> None:
     except SmaltiError as error:
         fail(str(error), 1)
     except KeyboardInterrupt:
-        resumes = sys.argv[1:2] in (["compare"], ["train"])
+        resumes = sys.argv[1:2] in (["compare"], ["train"]) or "--shards" in sys.argv
         goes_on = "; the same command goes on from here" if resumes else ""
         fail(f"interrupted, no half-written file is left{goes_on}", 130)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does

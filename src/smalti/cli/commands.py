@@ -6,9 +6,14 @@ from pathlib import Path
 import tyro
 
 from smalti.cli import geometry, paths, show
+from smalti.cli.draw import draw, name
 from smalti.cli.explain import explain
+from smalti.cli.export import export
+from smalti.cli.fit import fit
+from smalti.cli.material import material
 from smalti.cli.profile import profile
 from smalti.cli.texture import show_info, texture, unpack
+from smalti.cli.tokens import tokens, untokens
 from smalti.cli.train import train
 from smalti.errors import SmaltiError
 from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, WRITTEN_SUFFIXES
@@ -176,13 +181,20 @@ def compare(
 
 COMMANDS: dict[str, Callable[..., int]] = {
     "encode": encode,
+    "fit": fit,
     "decode": decode,
     "info": info,
     "texture": texture,
     "unpack": unpack,
+    "material": material,
     "list": list_,
     "compare": compare,
     "train": train,
     "explain": explain,
     "profile": profile,
+    "export": export,
+    "tokens": tokens,
+    "untokens": untokens,
+    "draw": draw,
+    "name": name,
 }

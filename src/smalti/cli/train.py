@@ -2,12 +2,18 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from smalti.cli import show
+from smalti.errors import OptionError
+
+if TYPE_CHECKING:
+    from smalti.train.lm_recipe import LmRecipe
+    from smalti.train.loop import Options
 
 
 def train(
@@ -37,8 +43,8 @@ def train(
 
     Args:
         recipe: Its name, such as rgba-boxes; a wrong one is answered with all of them.
-        data: Folders of pictures, WebDataset .tar files or .npz files, for recipes that learn from
-            pictures.
+        data: Folders of pictures, WebDataset .tar files, .npz or idx files, for recipes that learn
+            from pictures; for digits-lm, the folder of MNIST's four files.
         val: Validation pictures, of the same kinds; the five bundled ones without.
         out: The weights, checkpoints, log and validation pictures go to OUT/RECIPE.
         settings: Fields of the recipe: --set side=64 optimizer.lr=1e-3; a wrong one is answered
@@ -60,6 +66,7 @@ def train(
     if (processes := launch.processes_to_start()) > 1:
         return launch.start(processes, sys.argv[1:])
     from smalti.train import recipes
+    from smalti.train.lm_recipe import LmRecipe
     from smalti.train.loop import Interrupted, Options
 
     short = {"steps": steps, "batch": batch, "seed": seed}
@@ -75,6 +82,10 @@ def train(
     )
     try:
         with show.progress() as bar:
+            if isinstance(chosen, LmRecipe):
+                path = _train_language_model(chosen, data, out, options, device, bar)
+                show.note(f"model: {path}")
+                return 0
             path = recipes.run(
                 chosen,
                 data,
@@ -92,3 +103,24 @@ def train(
     if os.environ.get("RANK", "0") == "0":
         show.note(f"weights: {path}")
     return 0
+
+
+def _train_language_model(
+    recipe: "LmRecipe",
+    data: tuple[Path, ...],
+    out: Path,
+    options: "Options",
+    device: str | None,
+    bar: Callable[[int, int, str], None],
+) -> Path:
+    if len(data) != 1:
+        raise OptionError(f"{recipe.name} learns from MNIST; name its folder with --data")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise OptionError(f"{recipe.name} trains in one process; start it without accelerate")
+    try:
+        from smalti.tokens import lm_train
+    except ImportError as cause:
+        raise OptionError("a language model needs: pip install 'smalti[tokens]'") from cause
+    return lm_train.run(
+        recipe, data[0], out, options=options, device=device, on_step=bar, on_note=show.note
+    )

@@ -73,11 +73,7 @@ def decode_planes(data: bytes, shape: tuple[int, int, int], levels: Sequence[int
     for c, y, linear in rows(shape, levels):
         kernel.code_row(True, c, y, values, levels, buffer, model, state, linear)
         check_position(state.coder, last=False)
-    for k in range(16):
-        bit = kernel.code_bit(True, 0, 1 << 15, buffer, state.coder)
-        if bit != CHECK >> k & 1:
-            raise FormatError(f"the {len(data)} bytes of coded planes are damaged or cut")
-    check_position(state.coder, last=True)
+    check_end(buffer, state.coder)
     return values
 
 
@@ -163,6 +159,15 @@ def finish(buffer: np.ndarray, coder: np.ndarray) -> None:
     coder[kernel.LOW] = (coder[kernel.LOW] + 0xFFFFFF) >> 24 << 24
     kernel.shift_low(buffer, coder)
     kernel.shift_low(buffer, coder)
+
+
+def check_end(buffer: np.ndarray, coder: np.ndarray) -> None:
+    """Decoder: what `finish` wrote, and nothing behind it."""
+    for k in range(16):
+        bit = kernel.code_bit(True, 0, 1 << 15, buffer, coder)
+        if bit != CHECK >> k & 1:
+            raise FormatError(f"the {len(buffer)} bytes of coded values are damaged or cut")
+    check_position(coder, last=True)
 
 
 def check_position(coder: np.ndarray, *, last: bool) -> None:

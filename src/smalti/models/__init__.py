@@ -18,6 +18,7 @@ MODELS: dict[str, str] = {
     "FsqAutoencoder": "smalti.models.fsq",
     "PatchAutoencoder": "smalti.models.patch",
     "RgbaAutoencoder": "smalti.models.rgba",
+    "StackedPatchAutoencoder": "smalti.models.patch_stages",
 }
 
 
@@ -25,17 +26,30 @@ def load(name: str | Path, *, device: str = "cpu") -> "Model":
     """The model that a set of weights belongs to, in float32 and evaluation mode.
 
     Args:
-        name: a bundled set of weights, a .safetensors file, a folder that `save_pretrained` wrote,
-            or a repository of the Hugging Face hub ("owner/name").
+        name: a bundled set of weights, a .safetensors or .pt file, a folder that
+            `save_pretrained` wrote, or a repository or file of the Hugging Face hub ("owner/name",
+            "hf:owner/name/file"). The originals' checkpoints are recognised from their keys.
 
     Raises:
         WeightsError: no such weights, or weights of no model of ours.
     """
     path = weights.find(name)
-    kind = weights.read(path)[0].get("model")
+    metadata, tensors = weights.read(path)
+    kind = metadata["model"]
     if kind not in MODELS:
-        raise WeightsError(f"{path.name} holds weights of {kind}; known: {', '.join(MODELS)}")
-    return getattr(import_module(MODELS[kind]), kind).from_pretrained(path, device=device)
+        from smalti.models import base, originals
+
+        tensors = originals.unwrapped(tensors)
+        original = [kind for kind in MODELS if originals.is_original(class_of(kind), tensors)]
+        if not original:
+            raise WeightsError(base.undescribed(path, kind, tensors))
+        kind = original[0]
+    return class_of(kind).from_pretrained(path, device=device)
+
+
+def class_of(kind: str) -> type["Model"]:
+    """The class of this name, one of `MODELS`."""
+    return getattr(import_module(MODELS[kind]), kind)
 
 
 def load_shared(cls: type[M], name: str | Path, *, device: str = "cpu") -> M:

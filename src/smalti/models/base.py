@@ -11,7 +11,11 @@ from torch import nn
 
 from smalti.errors import ImageError, OptionError, WeightsError
 from smalti.files import write_atomically
+from smalti.models import MODELS, originals
 from smalti.weights import CONFIG_FILE, MODEL_FILE, find, read
+
+# What a config or tensors of another model bring about.
+MISFITS = (AttributeError, KeyError, TypeError, RuntimeError, OptionError)
 
 
 class Model(nn.Module):
@@ -61,9 +65,10 @@ class Model(nn.Module):
         """Load trained weights, in evaluation mode.
 
         Args:
-            name: a bundled set ("fsq-1m"), a .safetensors file, a folder that `save_pretrained` or
-                `PyTorchModelHubMixin` wrote, or a repository of the Hugging Face hub
-                ("owner/name").
+            name: a bundled set ("fsq-1m"), a .safetensors or .pt file, a folder that
+                `save_pretrained` or `PyTorchModelHubMixin` wrote, or a repository or file of the
+                Hugging Face hub ("owner/name", "hf:owner/name/file"). The original checkpoint of
+                an architecture is recognised from its keys (`models.originals`).
             dtype: of the weights; files hold float16 and are widened.
 
         Raises:
@@ -71,14 +76,19 @@ class Model(nn.Module):
         """
         path = find(name)
         metadata, tensors = read(path)
-        if (metadata.get("model") or cls.__name__) != cls.__name__:
-            raise WeightsError(
-                f"{path.name} holds weights of {metadata['model']}, not of {cls.__name__}"
-            )
+        kind, fields = metadata["model"], metadata["config"]
+        if kind in MODELS and kind != cls.__name__:
+            raise WeightsError(f"{path.name} holds weights of {kind}, not of {cls.__name__}")
+        if kind not in MODELS:
+            tensors = originals.unwrapped(tensors)
+            if fields is None or not fields.keys() <= _names(cls.Config):  # no config of ours
+                if not originals.is_original(cls, tensors):
+                    raise WeightsError(undescribed(path, kind, tensors))
+                fields = {}
         try:
-            model = cls(_config(cls.Config, metadata["config"]))
+            model = cls(config_of(cls.Config, fields))
             model.load_state_dict({key: value.to(dtype) for key, value in tensors.items()})
-        except (KeyError, TypeError, RuntimeError, OptionError) as cause:  # of another model
+        except MISFITS as cause:
             reason = str(cause).partition("\n")[0]
             raise WeightsError(f"{path.name} does not fit {cls.__name__}: {reason}") from cause
         return model.to(device, dtype).eval()
@@ -104,6 +114,26 @@ class Model(nn.Module):
         write_atomically(path / MODEL_FILE, data)
 
 
-def _config(cls: type, fields: dict[str, Any]) -> Any:
-    """A config dataclass of its JSON; lists become the tuples they were."""
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+def config_of(cls: type, fields: dict[str, Any]) -> Any:
+    """A config dataclass of its JSON: lists become the tuples they were, objects configs."""
+    kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+    return cls(**{key: _field(kinds.get(key), value) for key, value in fields.items()})
+
+
+def _field(kind: Any, value: Any) -> Any:
+    if isinstance(value, dict) and dataclasses.is_dataclass(kind):
+        return config_of(kind, value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def undescribed(path: Path, kind: str | None, tensors: dict[str, torch.Tensor]) -> str:
+    """The sentence for a file that holds no model known here."""
+    whose = f"holds weights of {kind}" if kind else "does not say which model its weights are of"
+    return (
+        f"{path.name} {whose}, and its {len(tensors)} tensors are not named and shaped as in one "
+        f"of the original checkpoints; known: {', '.join(MODELS)}"
+    )
+
+
+def _names(config: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(config)}

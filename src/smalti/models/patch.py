@@ -1,6 +1,8 @@
 """Patch autoencoder: each 8 x 8 patch by itself to 16 numbers, and back with a small neighbourhood.
 
-This file is the model as it is specified and trained; `patch_fast` computes the same faster.
+This file is the model as it is specified and trained. `patch_fast` computes the same faster,
+`packed` the same of pictures of different sizes in one batch; `patch_stages` puts one model upon
+another.
 """
 
 from dataclasses import dataclass

@@ -13,20 +13,34 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from smalti.models.patch import Mlp, PatchAutoencoder, PixelHeadDecoder
+from smalti.models.patch_stages import StackedPatchAutoencoder
 
+PROBED = 64  # patches on which the gains of a stacked model are measured
+CODED = 4096  # patches whose latents the second stage begins with: the first takes time
+AT_ONCE = 256  # of them
 HEIGHT = 0.2  # of the pixel head's basis functions: SiLU reaches down to -0.278
 
 
 @torch.no_grad()
-def linear_init(model: PatchAutoencoder, patches: Float[Tensor, "N C P P"], seed: int = 0) -> None:
+def linear_init(
+    model: PatchAutoencoder | StackedPatchAutoencoder,
+    patches: Float[Tensor, "N C P P"],
+    seed: int = 0,
+) -> None:
     """Set the weights so that the model is the KLT of `patches`; z has mean 0 and variance 1.
 
-    Residual branches end in zeros; what the linear map does not need is random.
+    Residual branches end in zeros; what the linear map does not need is random. Of two stages the
+    second becomes the KLT of what it codes, and the first stays as it is.
 
     Args:
         patches: at least some thousand, in the range of the model's pictures.
         seed: of the random rest.
     """
+    if isinstance(model, StackedPatchAutoencoder):
+        model.set_gains(patches[:PROBED])
+        latents = [model.between(part) for part in patches[:CODED].split(AT_ONCE)]
+        linear_init(model.second, torch.cat(latents), seed)
+        return
     config = model.config
     random = torch.Generator().manual_seed(seed)
     mean, deviations, basis = klt(patches.flatten(1).double().cpu())

@@ -77,10 +77,11 @@ def accumulate(weight, x, out):
         while o + 4 <= outputs:
             _product(weight, x, out, o, p, inputs, 4, 2)
             o += 4
-        if o + 2 <= outputs:
+        if outputs - o == 3:
+            _product(weight, x, out, o, p, inputs, 3, 2)
+        elif outputs - o == 2:
             _product(weight, x, out, o, p, inputs, 2, 2)
-            o += 2
-        if o < outputs:
+        elif outputs - o == 1:
             _product(weight, x, out, o, p, inputs, 1, 2)
         p += 2 * WIDTH
     while p < texels:

@@ -1,15 +1,11 @@
-"""Sine as a differentiable activation.
+"""Sine and cosine of a float32 together, for loops that shall become vector instructions.
 
 Half of a sine network's time on a CPU goes into `torch.sin`, and into `torch.cos` for the gradient.
-Both share the reduction of the argument, and float32 needs only short polynomials: one compiled
-loop gives both in an eighth of the time of the two. On other devices, and for other types, this is
-`torch.sin`.
+Both share the reduction of the argument, and float32 needs only short polynomials: together they
+take an eighth of the time of the two.
 """
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from smalti.jit import njit
 
@@ -17,7 +13,7 @@ _F = np.float32
 _ONE_OVER_PI = _F(1 / np.pi)
 _PI_HIGH = _F(3.140625)  # few enough bits for exact products with whole numbers under 2**14
 _PI_LOW = _F(np.pi - 3.140625)
-_HALF_PI = _F(np.pi / 2)
+_END = _F(np.pi / 2 + 0.001)  # of r: k is one too small or large just beside a half
 _HALF, _ONE, _TWO = _F(0.5), _F(1), _F(2)
 # Least squares on Chebyshev nodes of [-pi/2, pi/2]; sin(r) / r and cos(r) in powers of r^2.
 _S0, _S1, _S2, _S3, _S4 = (
@@ -37,35 +33,18 @@ _C0, _C1, _C2, _C3, _C4, _C5 = (
 )
 
 
-def sine(z: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
-    """sin(z); on a CPU in float32 within 3e-6 for |z| up to 10,000."""
-    if z.device.type == "cpu" and z.dtype == torch.float32:
-        return _Sine.apply(z.contiguous())
-    return torch.sin(z)
+@njit(nogil=True, error_model="numpy", fastmath={"contract"}, forceinline=True)
+def sin_cos(z):
+    """sin(z) and cos(z) of a float32, within 3e-6 for |z| up to 10,000; 35 operations, no calls.
 
-
-class _Sine(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, z: Tensor) -> Tensor:
-        sin, cos = torch.empty_like(z), torch.empty_like(z)
-        _sin_cos(*[tensor.detach().numpy().reshape(-1) for tensor in (z, sin, cos)])
-        ctx.save_for_backward(cos)
-        return sin
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        (cos,) = ctx.saved_tensors
-        return gradient * cos
-
-
-@njit(nogil=True, fastmath={"contract"})  # reassociation would undo the two-part pi
-def _sin_cos(z, sin, cos):
-    for i in range(z.size):
-        # z = k pi + r with |r| <= pi/2; sine and cosine change sign with odd k
-        k = np.floor(z[i] * _ONE_OVER_PI + _HALF)
-        r = (z[i] - k * _PI_HIGH) - k * _PI_LOW
-        r = min(max(r, -_HALF_PI), _HALF_PI)  # beyond |z| of 10,000 k pi is no longer exact
-        sign = _ONE - _TWO * (k - _TWO * np.floor(k * _HALF))
-        s = r * r
-        sin[i] = sign * r * (_S0 + s * (_S1 + s * (_S2 + s * (_S3 + s * _S4))))
-        cos[i] = sign * (_C0 + s * (_C1 + s * (_C2 + s * (_C3 + s * (_C4 + s * _C5)))))
+    Not reassociated: that would undo the two-part pi.
+    """
+    # z = k pi + r with |r| <= pi/2; sine and cosine change sign with odd k
+    k = np.floor(z * _ONE_OVER_PI + _HALF)
+    r = (z - k * _PI_HIGH) - k * _PI_LOW
+    r = min(max(r, -_END), _END)  # beyond |z| of 10,000 k pi is no longer exact
+    sign = _ONE - _TWO * (k - _TWO * np.floor(k * _HALF))
+    s = r * r
+    sine = sign * r * (_S0 + s * (_S1 + s * (_S2 + s * (_S3 + s * _S4))))
+    cosine = sign * (_C0 + s * (_C1 + s * (_C2 + s * (_C3 + s * (_C4 + s * _C5)))))
+    return sine, cosine

@@ -188,13 +188,18 @@ class Step(nn.Module):
         super().__init__()
         self.model, self.loss, self.precision = model, recipe.loss, precision
         self.black, self.noise = BLACK[recipe.architecture], recipe.latent_noise
+        self.latent_loss = recipe.latent_loss
 
     def forward(self, x: Tensor) -> Tensor:
         if self.black:
             x = self.black + (1 - self.black) * x
         with self.precision.autocast():
-            x_hat = self.model(x) if not self.noise else self._through_noise(x)
-        return self.loss(x_hat.float(), x)
+            if self.latent_loss:
+                x = self.model.between(x)
+                x_hat = self.model.second(x)
+            else:
+                x_hat = self.model(x) if not self.noise else self._through_noise(x)
+        return self.loss(x_hat.float(), x.float())
 
     def _through_noise(self, x: Tensor) -> Tensor:
         """Decode z + uniform noise one quantiser step wide, the usual stand-in for rounding."""
@@ -322,6 +327,8 @@ def first_model(recipe: Recipe, batches: Batches) -> Model:
             raise OptionError(f"start={recipe.start} has {model.config}, not {recipe.model}")
         return model.train()
     model = recipe.build()
+    if recipe.frozen:
+        model.load_first(recipe.frozen)
     if recipe.linear_init:
         from smalti.models.patch_init import linear_init
 

@@ -32,7 +32,8 @@ def optimizer_of(model: nn.Module, settings: Optimization) -> "TorchOptimizers |
 def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
     """Weights of linear layers and convolutions that touch neither picture nor latent channels."""
     layers = (m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d))
-    return [m.weight for m in layers if min(m.weight.shape[:2]) >= SMALLEST_HIDDEN]
+    weights = (m.weight for m in layers if m.weight.requires_grad)
+    return [weight for weight in weights if min(weight.shape[:2]) >= SMALLEST_HIDDEN]
 
 
 class TorchOptimizers:

@@ -13,6 +13,7 @@ from smalti.errors import OptionError
 from smalti.models.base import Model
 from smalti.models.fsq import FsqAutoencoder
 from smalti.models.patch import PatchAutoencoder
+from smalti.models.patch_stages import StackedPatchAutoencoder
 from smalti.models.rgba import RgbaAutoencoder
 
 # Architecture -> the value of black in its pictures; white is 1.
@@ -20,6 +21,7 @@ BLACK: dict[type[Model], float] = {
     FsqAutoencoder: -1.0,
     PatchAutoencoder: -1.0,
     RgbaAutoencoder: 0.0,
+    StackedPatchAutoencoder: -1.0,
 }
 
 
@@ -57,6 +59,8 @@ class Recipe:
     latent_noise: float = 0.0  # width of the uniform noise that latents get, as rounding would
     start: str = ""  # weights to begin with: a bundled set or a .safetensors file
     linear_init: bool = False  # begin as the best linear code of the pictures' patches
+    frozen: str = ""  # weights of the first of two stages, which stay as they are
+    latent_loss: bool = False  # compare what the second of two stages codes, not pictures
     optimizer: Optimization = field(default_factory=Optimization)
     clip: float = 1.0  # gradient norm
     warmup: float = 0.05  # share of the steps in which the learning rate rises
@@ -72,6 +76,8 @@ class Recipe:
                 raise OptionError(f"{name}={getattr(self, name)}; it lies in 0 .. 1")
         if self.boxes and self.channels != 4:
             raise OptionError(f"boxes={self.boxes}; only models of RGBA pictures learn from boxes")
+        if (self.frozen or self.latent_loss) and self.architecture is not StackedPatchAutoencoder:
+            raise OptionError("frozen and latent_loss are for models of two stages")
 
     @property
     def architecture(self) -> type[Model]:

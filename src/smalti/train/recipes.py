@@ -13,8 +13,11 @@ from smalti.models.fsq import FsqConfig
 from smalti.models.patch import PatchConfig
 from smalti.models.rgba import RgbaConfig
 from smalti.train.data import Batches
+from smalti.train.digit_recipes import DIGIT_RECIPES
+from smalti.train.lm_recipe import LM_RECIPES, LmRecipe
 from smalti.train.loop import Options, train
 from smalti.train.losses import PictureLoss, StructuralRgba
+from smalti.train.patch_recipes import PATCH_RECIPES
 from smalti.train.progress import Validation
 from smalti.train.recipe import BLACK, Optimization, Recipe, changed
 from smalti.train.sources import CACHE_MB, Pictures
@@ -187,18 +190,21 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "rgba-finetune": rgba_finetune,
     "patch-f8c16": patch_f8c16,
     "patch-card": patch_card,
+    **DIGIT_RECIPES,
+    **PATCH_RECIPES,
 }
 
 
-def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe:
+def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe | LmRecipe:
     """A recipe by its name, with fields set by `field=value` strings.
 
     Raises:
         OptionError: no such recipe or field, or a value that it cannot have.
     """
-    if name not in RECIPES:
-        raise OptionError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
-    return changed(RECIPES[name](), settings)
+    known = {**RECIPES, **LM_RECIPES}
+    if name not in known:
+        raise OptionError(f"unknown recipe {name!r}; known: {', '.join(known)}")
+    return changed(known[name](), settings)
 
 
 def run(

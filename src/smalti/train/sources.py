@@ -11,6 +11,7 @@ import numpy as np
 from smalti import image
 from smalti.errors import ImageError
 from smalti.files import PICTURE_SUFFIXES
+from smalti.train import idx
 
 CACHE_MB = 2048  # of decoded pictures, in each process
 
@@ -24,8 +25,8 @@ class Pictures:
 
     Args:
         sources: folders of pictures, searched recursively, WebDataset shards in them included;
-            uncompressed .tar files of pictures; .npz files with `images N 3 H W` uint8 (these
-            stay in memory whole, beside the cache).
+            uncompressed .tar files of pictures; .npz files with `images N 3 H W` uint8 and idx
+            files of grey pictures, as MNIST's (these stay in memory whole, beside the cache).
         channels: 3, without alpha, or 4.
         cache_mb: megabytes of 2^20 bytes.
 
@@ -70,6 +71,10 @@ class Pictures:
             self._add_array(source)
         elif source.suffix == ".tar" and source.is_file():
             self._add_tar(source)
+        elif idx.is_idx(source) and source.is_file():
+            pictures = idx.read_pictures(source)[..., None]
+            for row in range(len(pictures)):
+                self._append(f"{source}[{row}]", lambda row=row: pictures[row])
         elif source.is_dir():
             for path in sorted(p for p in source.rglob("*") if p.is_file()):
                 if path.suffix == ".tar":
@@ -77,7 +82,9 @@ class Pictures:
                 elif path.suffix.lower() in PICTURE_SUFFIXES:
                     self._append(str(path), lambda path=path: image.to_uint8(image.load(path)))
         else:
-            raise ImageError(f"{source} is no folder of pictures, no .tar and no .npz file")
+            raise ImageError(
+                f"{source} is no folder of pictures, no .tar and no .npz file, nor idx"
+            )
 
     def _add_array(self, source: Path) -> None:
         try:

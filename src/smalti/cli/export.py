@@ -1,0 +1,36 @@
+"""`smalti export`: trained models for other runtimes."""
+
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from smalti.cli import show
+
+
+def export(
+    model: tyro.conf.Positional[str],
+    out: tyro.conf.Positional[Path],
+    /,
+    *,
+    format: Literal["onnx"] = "onnx",
+    int8: bool = False,
+    overwrite: bool = False,
+) -> int:
+    """Encoder and decoder as ONNX files: `smalti export rgba-boxes out` (docs/EXPORT.md)
+
+    A file says in its metadata what it takes. Beside them lies run_onnx.py, which puts a picture
+    through both and needs onnxruntime, numpy and Pillow alone.
+
+    Args:
+        model: A bundled set of weights, a file, a folder, or a repository or file of the hub.
+        out: Folder for the files.
+        format: Of the files.
+        int8: 8-bit arithmetic, a quarter of the bytes and faster; for RGBA models.
+        overwrite: Replace files that exist.
+    """
+    from smalti.export.onnx import write_onnx
+
+    for path in write_onnx(model, out, int8="static" if int8 else None, overwrite=overwrite):
+        show.note(f"{path}, {path.stat().st_size:,} bytes")
+    return 0

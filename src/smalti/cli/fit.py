@@ -1,0 +1,237 @@
+"""`smalti fit`: one picture's fit, with its numbers on the way, to be stopped and gone on with."""
+
+import dataclasses
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from smalti.cli import live as watching
+from smalti.cli import paths, show
+from smalti.errors import ImageError, OptionError
+from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, write_atomically
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from smalti.cli.fit_state import StateFile
+    from smalti.codec import Codec, Options
+    from smalti.fitted.session import Session
+    from smalti.live import Frame
+
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+SECONDS_BETWEEN_FRAMES = 0.5
+
+
+def fit(
+    inputs: tyro.conf.Positional[tuple[Path, ...]],
+    /,
+    *,
+    codec: str = "fitted",
+    effort: str | None = None,
+    lmbda: float | None = None,
+    target_bpp: float | None = None,
+    target_psnr: float | None = None,
+    steps: int | None = None,
+    texture: Flag = False,
+    seed: int | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+    live: Flag = False,
+    max_pixels: int = MAX_PIXELS,
+    overwrite: Flag = False,
+) -> int:
+    """Fit a small network to one picture, step by step: `smalti fit a.png a.smt`.
+
+    Ctrl-C writes the best so far and keeps a.smt.fit, from which the same command goes on; a second
+    Ctrl-C stops at once.
+
+    Args:
+        inputs: The picture, and the .smt file if it shall not stand beside it.
+        codec: One that is fitted, with settings if wanted: fitted:hidden=32
+        effort: How many steps: ultrafast, fast, medium, high, best (default: medium).
+        lmbda: Mean squared error (of 1) that a bit a texel may buy; larger makes smaller files.
+        target_bpp: Bits a texel that the file shall have, instead of --lmbda.
+        target_psnr: PSNR in dB that the picture shall have, instead of --lmbda.
+        steps: How many, instead of --effort.
+        texture: Any texel can be decoded alone, from few values.
+        seed: Of the first weights and the noise.
+        threads: How many (default: one a core).
+        device: cpu or cuda (needs Triton).
+        live: Watch it learn, in a window or, without a display, in the terminal.
+        max_pixels: Refuse pictures of more texels than this.
+        overwrite: Replace a file that exists; one that you name is replaced without.
+    """
+    jobs = paths.plan(inputs, None, True, PICTURE_SUFFIXES, (".smt",), ".smt")
+    if len(jobs) != 1:
+        raise OptionError(f"{len(jobs)} pictures; a fit is of one")
+    [(source, target)] = jobs
+    state_path = target.with_name(f"{target.name}.fit")
+    if target.exists() and len(inputs) == 1 and not overwrite and not state_path.exists():
+        raise OptionError(f"{target} exists; add --overwrite to replace it")
+
+    from smalti import api
+    from smalti.cli.fit_state import StateFile, about
+
+    for name, value in (("--target-bpp", target_bpp), ("--target-psnr", target_psnr)):
+        if value is not None and not value > 0:
+            raise OptionError(f"{name} {value:g}; it must be above 0")
+    given = {
+        "effort": effort,
+        "lmbda": lmbda,
+        "target_bpp": target_bpp,
+        "target_psnr": target_psnr,
+        "steps": steps,
+        "seed": seed,
+        "threads": threads,
+        "device": device,
+    }
+    chosen, options = _chosen(codec, {k: v for k, v in given.items() if v is not None}, texture)
+    image = api.load(source, max_pixels=max_pixels)
+    if chosen.max_texels and image[0].numel() > chosen.max_texels:
+        raise ImageError(
+            f"{source}: {image[0].numel():,} texels; {chosen.name} takes at most {chosen.max_texels:,}"
+        )
+    session = chosen.session(image, options)
+    state = StateFile(state_path, about(image, chosen, options, session.fit.steps))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return _run(session, state, source, target, image, chosen, live=live)
+
+
+def _chosen(text: str, given: dict, texture: bool) -> tuple["Codec", "Options"]:
+    from smalti import api
+
+    codec, settings = api.resolve(text)
+    if not hasattr(codec, "session"):
+        raise OptionError(f"{codec.name} is not fitted step by step; smalti encode runs it")
+    if texture:
+        codec = dataclasses.replace(codec, texture=True)
+    options = codec.Options(**settings | given)
+    api.check_device(options.device)
+    if options.effort not in codec.efforts:
+        known = ", ".join(codec.efforts)
+        raise OptionError(f"{codec.name} has no effort {options.effort!r}; it has {known}")
+    return codec, options
+
+
+def _run(
+    session: "Session",
+    state: "StateFile",
+    source: Path,
+    target: Path,
+    image: "Tensor",
+    codec: "Codec",
+    *,
+    live: bool,
+) -> int:
+    from smalti.train.interrupts import StopSignals
+
+    before = 0.0
+    if state.path.exists():
+        before = state.load(session)
+        show.note(f"resumed at step {session.fit.done:,} of {session.fit.steps:,}")
+    started = time.monotonic()
+    view = watching.view_of(f"smalti fit {source.name}", live=live)
+    try:
+        with StopSignals() as stop:
+            end = _attend(session, state, view, target, before, lambda: stop.arrived)
+            data = _content(codec, image, session.sections())
+            write_atomically(target, data)
+            if end == "done":
+                state.remove()
+    except KeyboardInterrupt:
+        view.close()
+        kept = f"; {state.path} is kept, {_again()}" if state.path.exists() else ""
+        show.error(f"interrupted, no half-written file is left{kept}")
+        return 130
+    except BaseException:
+        view.close()
+        raise
+    view.close()
+    show.note(f"{source} -> {target}: {_summary(data, image)}, {time.monotonic() - started:.2f} s")
+    if end == "done":
+        return 0
+    show.note(f"the fit can go on: {state.path} is kept, {_again()}")
+    return 130 if end == "stopped" else 0
+
+
+def _attend(
+    session: "Session",
+    state: "StateFile",
+    view: watching.View,
+    target: Path,
+    before: float,
+    stopped: Callable[[], bool],
+) -> str:
+    """Run the fit to its end, or to the best that a few steps more can make of it."""
+    from smalti.fitted.session import HURRY
+    from smalti.live import watch
+
+    seconds = before
+
+    def on_frame(frame: "Frame") -> None:
+        nonlocal seconds
+        seconds = frame.seconds
+        state.save_if_due(session, seconds)
+
+    frames = watch(session, SECONDS_BETWEEN_FRAMES, before=before)
+    end = watching.attend(
+        frames, view, on_frame, lambda frame: _snapshot(frame, target), stopped
+    )  # fmt: skip
+    if session.fit.done >= session.fit.steps:
+        return "done"
+    view.say("finishing with what has been reached; Ctrl-C stops at once")
+    state.save(session, seconds)
+    session.hurry()
+    for _ in islice(session, HURRY):
+        pass
+    return end
+
+
+def _content(codec: "Codec", image: "Tensor", sections: list[bytes]) -> bytes:
+    from smalti import container, registry
+    from smalti.codec import pack_config
+
+    return container.write(
+        container.Container(
+            registry.wire_number(codec.name), *image.shape, pack_config(codec), tuple(sections)
+        )
+    )
+
+
+def _summary(data: bytes, image: "Tensor") -> str:
+    from smalti import api
+    from smalti.eval.metrics import psnr
+    from smalti.image import to_uint8
+
+    texels = image[0].numel()
+    decoded = api.decode(data, max_pixels=texels)
+    return (
+        f"{len(data):,} bytes, {8 * len(data) / texels:.3f} bpp, "
+        f"{psnr(to_uint8(image), to_uint8(decoded)):.2f} dB, "
+        f"{3 * texels / len(data):.1f} times smaller than RGB"
+    )
+
+
+def _snapshot(frame: "Frame", target: Path) -> list[Path]:
+    """The panels of a frame as PNGs beside the output."""
+    from smalti.image import from_uint8, save
+    from smalti.live import panels
+
+    written = []
+    for caption, picture in list(panels(frame).items())[1:]:
+        name = caption.partition(",")[0].replace(" ", "-")
+        path = target.with_name(f"{target.stem}.step{frame.seen}.{name}.png")
+        save(from_uint8(picture), path)
+        written.append(path)
+    return written
+
+
+def _again() -> str:
+    return f"and the same command goes on from it: {shlex.join(['smalti', *sys.argv[1:]])}"

@@ -1,0 +1,289 @@
+"""`smalti material fit`, `decode`, `info` and `export`: neural textures of whole materials."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from smalti.cli import geometry, show
+from smalti.errors import FormatError, OptionError
+from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, WRITTEN_SUFFIXES, write_atomically
+
+if TYPE_CHECKING:
+    from smalti.material import Material
+
+Positional = tyro.conf.Positional
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Sources = Positional[tuple[Path, ...]]
+
+
+def fit(
+    sources: Sources,
+    /,
+    *,
+    bpp: float = 5.0,
+    effort: str = "medium",
+    weights: str = "",
+    repeat: Flag = False,
+    rounds: int | None = None,
+    seed: int = 0,
+    max_pixels: int = MAX_PIXELS,
+) -> int:
+    """Fit the maps of a material: `smalti material fit rock/ rock.smt`.
+
+    The names of the pictures say what they are: albedo, normal, roughness, metallic, ao, height,
+    or anything that ends in _albedo and so on. Interrupt it whenever you like: the best so far is
+    written. A second interruption writes nothing.
+
+    Args:
+        sources: A folder of maps, or the maps themselves; last the .smt file to write.
+        bpp: Bits a texel in memory at most: all maps, all mip levels and the network.
+        effort: How long to fit: ultrafast, fast, medium, high, best.
+        weights: Of the maps' errors, as in albedo=1,normal=2 (default: 1 each).
+        repeat: The maps are tiled: nothing ends at their edges.
+        rounds: How often every texel is looked at; by effort without.
+        seed: Of the first weights and the order of the blocks.
+        max_pixels: Refuse maps of more texels than this.
+    """
+    pictures, target = _pictures(sources)
+
+    from smalti.image import load
+    from smalti.material import fit_material, write_material
+    from smalti.train.interrupts import StopSignals
+
+    maps = {name: load(path, max_pixels=max_pixels) for name, path in pictures.items()}
+    started = time.perf_counter()
+    with show.progress() as bar, StopSignals() as signals:
+        fitted = fit_material(
+            maps,
+            bpp=bpp,
+            effort=effort,
+            weights=_weights(weights),
+            repeat=repeat,
+            rounds=rounds,
+            seed=seed,
+            on_step=lambda done, total, psnr: bar(done, total, f"{target.name}, {psnr:.2f} dB"),
+            stopped=lambda: signals.arrived,
+        )
+        stopped = signals.arrived
+    data = write_material(fitted)
+    write_atomically(target, data)
+    texels = fitted.texture.layout.height * fitted.texture.layout.width
+    show.note(
+        f"{target}: {len(maps)} maps, {fitted.texture.layout.channels} channels, "
+        f"{fitted.texture.layout.bpp:.2f} bpp in memory, {len(data):,} bytes = "
+        f"{8 * len(data) / texels:.2f} bpp on disk, {time.perf_counter() - started:.1f} s"
+    )
+    if stopped:
+        show.error("interrupted: this is the best so far")
+        return 130
+    return 0
+
+
+def decode(
+    file: Positional[Path],
+    folder: Positional[Path],
+    /,
+    *,
+    map: str | None = None,
+    mip: int = 0,
+    window: str | None = None,
+    size: str | None = None,
+    suffix: str = ".png",
+    max_pixels: int = MAX_PIXELS,
+    overwrite: Flag = False,
+) -> int:
+    """Draw the maps of a material: `smalti material decode rock.smt folder`.
+
+    Args:
+        file: The .smt file.
+        folder: For the pictures, one a map; made if it is not there.
+        map: Only this map.
+        mip: Mip level, 0 the largest.
+        window: Only these texels of the level, WIDTHxHEIGHT+LEFT+TOP, for instance 1x1+128+0
+        size: Draw at WIDTHxHEIGHT, from the mip level next above.
+        suffix: Format of the pictures: .png .webp .avif .tif .bmp .jpg
+        max_pixels: Refuse files, and sizes, of more texels than this.
+        overwrite: Replace pictures that exist.
+    """
+    if suffix not in WRITTEN_SUFFIXES:
+        raise OptionError(f"suffix {suffix!r}; known: {', '.join(WRITTEN_SUFFIXES)}")
+    if size and (window or mip):
+        raise OptionError("either --size, or --mip and --window, not both")
+    box = geometry.window(window) if window else None
+    drawn = geometry.size(size) if size else None
+    if drawn and (min(drawn) < 1 or drawn[0] * drawn[1] > max_pixels):
+        raise OptionError(f"size {size}; it takes 1 .. {max_pixels:,} texels")
+
+    from smalti.image import save
+    from smalti.neural.maps import channel_slices
+
+    held = _open(file, max_pixels)
+    slices = channel_slices(held.maps)
+    if map is not None and map not in slices:
+        raise OptionError(f"no map {map!r} in {file}; its maps are {', '.join(slices)}")
+    chosen = [map] if map is not None else list(slices)
+    targets = {name: folder / f"{name}{suffix}" for name in chosen}
+    for target in targets.values():
+        if target.exists() and not overwrite:
+            raise OptionError(f"{target} exists; add --overwrite to replace it")
+    texture = held.texture
+    if drawn:
+        texels = texture.at_size(*drawn)
+    else:
+        texels = texture.window(*box, mip=mip) if box else texture.mip(mip)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, target in targets.items():
+        save(texels[slices[name]], target)
+        show.note(f"{target}: {texels.shape[2]} x {texels.shape[1]}")
+    return 0
+
+
+def info(file: Positional[Path], /, *, max_pixels: int = MAX_PIXELS) -> int:
+    """What a material holds, and what it takes in memory and on disk.
+
+    Args:
+        file: The .smt file.
+        max_pixels: Refuse files of more texels than this.
+    """
+    held = _open(file, max_pixels)
+    layout = held.texture.layout
+    texels = layout.height * layout.width
+    size = file.stat().st_size
+    show.note(f"{file}: {layout.width} x {layout.height}, {layout.mip_count} mip levels")
+    for each in held.maps:
+        show.note(f"  {each.name:<12} {each.kind}, {show.CHANNELS[each.channels]}")
+    for name, grid in (("fine", layout.fine), ("coarse", layout.coarse)):
+        show.note(
+            f"  {name + ' grid':<12} 1/{grid.scale}, {grid.channels} channels of {grid.bits} bits"
+        )
+    widths = " - ".join(str(n) for n in (layout.layers[0][1], *(o for o, _ in layout.layers)))
+    show.note(f"  network      {widths}, {layout.multiply_adds:,} multiply-adds a texel")
+    show.note(
+        f"  in memory    {layout.memory_bits // 8:>12,} bytes  {layout.bpp:.3f} bpp of level 0, "
+        f"{layout.bpp_chain:.3f} of all levels' texels"
+    )
+    show.note(f"  on disk      {size:>12,} bytes  {8 * size / texels:.3f} bpp of level 0")
+    return 0
+
+
+def export(
+    file: Positional[Path],
+    folder: Positional[Path],
+    /,
+    *,
+    shader: Literal["glsl", "wgsl", "slang"] | None = None,
+    bc: Literal["dds", "ktx2"] | None = None,
+    effort: str = "medium",
+    max_pixels: int = MAX_PIXELS,
+    overwrite: Flag = False,
+) -> int:
+    """Write a material for an engine: `smalti material export rock.smt folder --shader wgsl`.
+
+    --shader: grids.bin and weights.bin, to upload as they are, decode.wgsl (or .glsl, .slang) that
+    reads them, and material.json with sizes and offsets. --bc: the maps as BC7, normals as BC5,
+    with all mip levels, for engines that shall not decode.
+
+    Args:
+        file: The .smt file.
+        folder: Made if it is not there.
+        shader: Language of the decoder: glsl, wgsl, slang.
+        bc: Write block-compressed textures: dds, ktx2.
+        effort: Of the search for blocks: ultrafast, fast, medium, high, best.
+        max_pixels: Refuse files of more texels than this.
+        overwrite: Replace files that exist.
+    """
+    if (shader is None) == (bc is None):
+        raise OptionError("name either --shader glsl|wgsl|slang or --bc dds|ktx2")
+    held = _open(file, max_pixels)
+    if shader:
+        from smalti.neural.shaders import export_shader
+
+        files = export_shader(held.texture, held.maps, shader)
+    else:
+        from smalti.neural.blocks import export_blocks
+
+        with show.progress() as bar:
+            files = export_blocks(
+                held.texture,
+                held.maps,
+                f".{bc}",
+                effort=effort,
+                on_step=lambda done, total, name: bar(done, total, f"{name}, texels"),
+            )
+    for name in files:
+        if (folder / name).exists() and not overwrite:
+            raise OptionError(f"{folder / name} exists; add --overwrite to replace it")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        write_atomically(folder / name, data)
+        show.note(f"{folder / name}: {len(data):,} bytes")
+    return 0
+
+
+_Choices = (
+    Annotated[Any, tyro.conf.subcommand(name="fit", constructor=fit)]
+    | Annotated[Any, tyro.conf.subcommand(name="decode", constructor=decode)]
+    | Annotated[Any, tyro.conf.subcommand(name="info", constructor=info)]
+    | Annotated[Any, tyro.conf.subcommand(name="export", constructor=export)]
+)
+Command = tyro.conf.OmitArgPrefixes[tyro.conf.OmitSubcommandPrefixes[_Choices]]
+
+
+def material(command: Command) -> int:
+    """Fit the maps of a material together: fit, decode, info, export.
+
+    Args:
+        command: What to do.
+    """
+    return command
+
+
+def _pictures(sources: tuple[Path, ...]) -> tuple[dict[str, Path], Path]:
+    """Name -> picture of every map, and the file to write."""
+    if len(sources) < 2 or sources[-1].suffix.lower() != ".smt":
+        raise OptionError("name a folder of maps, or the maps, and last the .smt file to write")
+    *named, target = sources
+    found: list[Path] = []
+    for source in named:
+        if source.is_dir():
+            inside = sorted(p for p in source.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+            if not inside:
+                raise OptionError(f"no picture in the folder {source}")
+            found += inside
+        elif source.is_file():
+            found.append(source)
+        else:
+            raise OptionError(f"{source}: no such file or folder")
+    maps: dict[str, Path] = {}
+    for path in found:
+        if path.stem in maps:
+            raise OptionError(f"{maps[path.stem]} and {path} are both the map {path.stem!r}")
+        maps[path.stem] = path
+    first = [name for name in maps if name.lower().endswith(("albedo", "color", "diffuse"))]
+    return {name: maps[name] for name in sorted(maps, key=lambda n: n not in first)}, target
+
+
+def _weights(text: str) -> dict[str, float]:
+    found = {}
+    for part in filter(None, text.split(",")):
+        name, _, number = part.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise OptionError(
+                f"weight {part!r}; write NAME=NUMBER, for instance normal=2"
+            ) from None
+    return found
+
+
+def _open(file: Path, max_pixels: int) -> "Material":
+    if not file.is_file():
+        raise OptionError(f"{file}: no such file")
+    from smalti.material import open_material
+
+    try:
+        return open_material(file.read_bytes(), max_pixels=max_pixels)
+    except FormatError as cause:
+        raise FormatError(f"{file}: {cause}") from cause

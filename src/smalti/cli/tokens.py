@@ -1,0 +1,184 @@
+"""`smalti tokens` and `smalti untokens`: pictures to ids of a language model's vocabulary."""
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from smalti.cli import show
+from smalti.errors import OptionError
+from smalti.files import MAX_PIXELS, write_atomically
+
+
+def tokens(
+    picture: tyro.conf.Positional[Path],
+    /,
+    *,
+    weights: str = "fsq-1m",
+    out: Path | None = None,
+    shards: Path | None = None,
+    captions: str = "txt",
+    per_shard: int = 1000,
+    side: int | None = None,
+    text_size: int = 0,
+    ascii: bool = False,
+    device: str = "cpu",
+    max_pixels: int = MAX_PIXELS,
+    overwrite: bool = False,
+) -> int:
+    """A picture as ids on standard output, or a folder as a data set (docs/TOKENS.md).
+
+    Args:
+        picture: A picture; with --shards, a folder of them.
+        weights: An FSQ tokenizer: its name, file, folder, or repository on the hub.
+        out: Write the ids to this file, .json, .npy or .txt.
+        shards: Write Parquet shards of codes and captions to this folder; the same command goes on
+            after an interruption.
+        captions: Of shards: txt (beside each picture), folders (their names), none, or a .csv file
+            with the columns file and caption.
+        per_shard: Pictures in each shard.
+        side: First bring the middle square of the picture to this many texels.
+        text_size: The id of code 0: how many ids the language model's own tokenizer has.
+        ascii: Draw the picture of the codes in letters instead of printing ids.
+        device: torch device: cpu, cuda, mps.
+        max_pixels: Refuse pictures of more texels than this.
+        overwrite: Replace a file of ids that exists.
+    """
+    if shards is not None:
+        if out is not None or ascii or text_size:
+            raise OptionError(
+                "--shards takes no --out, --ascii or --text-size: shards hold the codes themselves"
+            )
+        return _shards(picture, shards, captions, weights, per_shard, side, device, max_pixels)
+    if out is not None and out.exists() and not overwrite:
+        raise OptionError(f"{out} exists; add --overwrite to replace it")
+    if picture.is_dir():
+        raise OptionError(f"{picture} is a folder; name one picture, or add --shards OUT")
+    from smalti import image
+    from smalti.tokens import ImageVocabulary, coding, files
+    from smalti.weights import find, sha256
+
+    if out is not None and out.suffix not in files.WRITTEN:
+        raise OptionError(f"{out} is no file of ids; known: {', '.join(files.WRITTEN)}")
+    x = coding.to_rgb(image.load(picture, max_pixels=max_pixels))
+    if side is not None:
+        x = coding.square(x, side)
+    model = coding.load_tokenizer(weights, device=device)
+    grid = coding.encode_pictures(model, [x])[0]
+    # without text, code 0 is id 0
+    vocabulary = ImageVocabulary(model.config.levels, text_size)
+    ids = vocabulary.sequence(grid).tolist()
+    if ascii:
+        show.note(coding.ascii_preview(coding.decode_picture(model, grid)))
+    if out is None:
+        if not ascii:
+            sys.stdout.write(" ".join(str(number) for number in ids) + "\n")
+        return 0
+    held = files.TokenFile(
+        ids,
+        text_size=text_size,
+        levels=model.config.levels,
+        weights=weights,
+        sha256=sha256(find(weights)).hex(),
+        rows=grid.shape[0],
+        columns=grid.shape[1],
+        height=x.shape[1],
+        width=x.shape[2],
+    )
+    write_atomically(out, files.to_bytes(held, out.suffix))
+    show.note(
+        f"{picture} -> {out}: {len(ids):,} ids, {grid.shape[1]} x {grid.shape[0]} codes "
+        f"of {vocabulary.codes:,}"
+    )
+    return 0
+
+
+def untokens(
+    ids: tyro.conf.Positional[Path],
+    picture: tyro.conf.Positional[Path],
+    /,
+    *,
+    weights: str | None = None,
+    text_size: int | None = None,
+    rows: int | None = None,
+    columns: int | None = None,
+    device: str = "cpu",
+) -> int:
+    """Draw the first picture of a file of ids; a malformed one is repaired, and what was is told.
+
+    Args:
+        ids: A .json, .npy or .txt file.
+        picture: The picture to write: .png .webp .avif .tif .bmp .jpg
+        weights: The FSQ tokenizer (default: that of the file, or fsq-1m).
+        text_size: The id of code 0 (default: as the file says, or 0).
+        rows: Of codes, if you know better than the ids.
+        columns: Of codes, if you know better than the ids.
+        device: torch device: cpu, cuda, mps.
+    """
+    for name, count in (("rows", rows), ("columns", columns)):
+        if count is not None and count < 1:
+            raise OptionError(f"--{name} {count}; a picture has at least 1")
+    from smalti import image
+    from smalti.tokens import ImageVocabulary, coding, files
+    from smalti.weights import find, sha256
+
+    held = files.read(ids)
+    name = weights or held.weights or "fsq-1m"
+    model = coding.load_tokenizer(name, device=device)
+    if held.levels not in (None, model.config.levels):
+        raise OptionError(f"{ids} has codes of levels {held.levels}, {name} {model.config.levels}")
+    if held.sha256 not in (None, sha256(find(name)).hex()):
+        show.error(f"{ids}: made by other weights of the name {name}; colours may be wrong")
+    first = held.text_size or 0 if text_size is None else text_size
+    vocabulary = ImageVocabulary(model.config.levels, first)
+    found = vocabulary.picture(held.ids, rows=rows, columns=columns)
+    for problem in found.problems:
+        show.error(f"{ids}: {problem}")
+    if not found.indices.numel():
+        return 1
+    size = (None, None)
+    if tuple(found.indices.shape) == (held.rows, held.columns):
+        size = (held.height, held.width)
+    x = coding.decode_picture(model, found.indices, height=size[0], width=size[1])
+    image.save(x, picture)
+    show.note(f"{ids} -> {picture}: {x.shape[2]} x {x.shape[1]}, {len(found.problems)} repairs")
+    return 0
+
+
+def _shards(
+    folder: Path,
+    out: Path,
+    captions: str,
+    weights: str,
+    per_shard: int,
+    side: int | None,
+    device: str,
+    max_pixels: int,
+) -> int:
+    from smalti.tokens.shards import sources_of, write_shards
+
+    sources = sources_of(folder, captions)
+    unread: list[str] = []
+
+    def on_error(text: str) -> None:
+        unread.append(text)
+        show.error(text)
+
+    with show.progress() as bar:
+        paths = write_shards(
+            sources,
+            out,
+            tokenizer=weights,
+            per_shard=per_shard,
+            side=side,
+            device=device,
+            max_pixels=max_pixels,
+            on_step=bar,
+            on_error=on_error,
+        )
+    captioned = sum(bool(source.caption) for source in sources)
+    show.note(
+        f"{folder} -> {out}: {len(sources) - len(unread):,} pictures, {captioned:,} captions, "
+        f"shards {len(paths)}"
+    )
+    return 1 if unread else 0

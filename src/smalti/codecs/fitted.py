@@ -1,0 +1,159 @@
+"""Fitted pictures as a codec: integer grids, a context model and a small network, per picture."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smalti.codec import Codec, Options, Size, Window
+from smalti.errors import OptionError
+from smalti.fitted import file
+from smalti.fitted.draw import Canvas, Crew
+from smalti.fitted.fit import Fit
+from smalti.fitted.layout import Layout
+from smalti.fitted.network import Network
+from smalti.fitted.session import Session
+
+STEPS = {"ultrafast": 250, "fast": 700, "medium": 2000, "high": 5000, "best": 12000}
+IMAGE_LEVELS = (6, 5, 4, 3, 2, 1, 1, 0)
+TEXTURE_LEVELS = (6, 5, 4, 3, 3, 2, 2, 2, 1, 1, 1)
+MAX_GRIDS, MAX_LEVEL, MAX_HIDDEN = 16, 8, 128
+REACH = 4  # nodes of a level that a texel of it may depend on, doubling after doubling
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedOptions(Options):
+    lmbda: float = 2e-4  # mean squared error ([0, 1]) that a bit a texel may buy
+    target_bpp: float | None = None  # of the file, instead of lmbda
+    target_psnr: float | None = None  # in dB, instead of lmbda
+    steps: int | None = None  # of the optimiser; None: by effort
+    threads: int | None = None  # None: as many as numba would take
+
+
+@dataclass(frozen=True)
+class Fitted(Codec):
+    """x ─fit→ grids of whole numbers, network ─context model, range coder→ sections ─→ x̂
+
+    Sections: the networks' parameters; one stream with the coarse grids; one for each tile with
+    the fine ones, row by row, which decode independently of each other. docs/FORMAT.md is
+    normative. After Ladune et al. 2023 (Cool-Chic, arXiv 2212.05458) and Kim et al. 2023 (C3, arXiv
+    2312.02753).
+
+    With `texture` no grid is finer than half the resolution: 0.88 values a texel in memory in place
+    of 1.58, and a little more rate.
+    """
+
+    Options: ClassVar[type[Options]] = FittedOptions
+    name: ClassVar[str] = "fitted"
+    summary: ClassVar[str] = "grids and a small network fitted to the picture, near the best bytes"
+    channels: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
+    max_texels: ClassVar[int] = 2**24
+    settings: ClassVar[tuple[str, ...]] = (
+        "fitted:effort=ultrafast",
+        "fitted:lmbda=1e-3,effort=ultrafast",
+    )
+
+    texture: bool = False  # no grid of full resolution
+    levels: tuple[int, ...] = ()  # of the grids, falling; (): those of the profile
+    hidden: int = 48  # units of the synthesis network
+    tile: int = 256  # texels, each side
+
+    def __post_init__(self) -> None:
+        levels = self.grids
+        steps = [a - b for a, b in pairwise(levels)]
+        if len(levels) > MAX_GRIDS or not 0 <= min(levels) <= max(levels) <= MAX_LEVEL:
+            raise OptionError(f"levels {levels}; at most {MAX_GRIDS} of 0 .. {MAX_LEVEL}")
+        if not set(steps) <= {0, 1}:
+            raise OptionError(f"levels {levels}; each is the one before it or one less")
+        if not 1 <= self.hidden <= MAX_HIDDEN:
+            raise OptionError(f"hidden {self.hidden}; it must lie in 1 .. {MAX_HIDDEN}")
+        if not 32 <= self.tile <= 4096 or self.tile % 16:
+            raise OptionError(f"tile {self.tile}; it is a multiple of 16 in 32 .. 4096")
+
+    @property
+    def grids(self) -> tuple[int, ...]:
+        return self.levels or (TEXTURE_LEVELS if self.texture else IMAGE_LEVELS)
+
+    def session(self, image: Tensor, options: FittedOptions) -> Session:
+        """The fit that `encode` runs, to be watched, interrupted or resumed."""
+        return Session(
+            np.ascontiguousarray(image.detach().cpu().numpy(), np.float32),
+            self._layout(Size(*image.shape)),
+            hidden=self.hidden,
+            steps=STEPS[options.effort] if options.steps is None else options.steps,
+            lmbda=options.lmbda,
+            target_bpp=options.target_bpp,
+            target_psnr=options.target_psnr,
+            seed=options.seed,
+            crew=Crew(options.threads),
+            make=_fit_on(options.device),
+        )
+
+    def encode(self, image: Tensor, options: FittedOptions) -> list[bytes]:
+        session = self.session(image, options)
+        for progress in session:
+            if options.on_step:
+                options.on_step(progress.step, progress.steps)
+        return session.sections()
+
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
+        layout, network, crew = self._layout(size), self._network(size), Crew()
+        values = file.read(sections, layout, network, crew)
+        return self._drawn(values, layout, network, crew).to(device)
+
+    def decode_window(
+        self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
+    ) -> Tensor:
+        """The texels of `window`, of the tiles that they depend on."""
+        layout, network, crew = self._layout(size), self._network(size), Crew()
+        # the nodes that the window's texels depend on, in texels
+        unit = 1 << max(layout.levels)
+        margin = REACH * unit
+        top, left = (max(at - margin, 0) // unit * unit for at in window[:2])
+        bottom = min(window.top + window.height + margin, size.height)
+        right = min(window.left + window.width + margin, size.width)
+        wanted = [
+            number
+            for number, (y, x) in enumerate(layout.tiles)
+            if top - layout.tile < y < bottom and left - layout.tile < x < right
+        ]
+        values = file.read(sections, layout, network, crew, wanted)
+        part = Layout(bottom - top, right - left, layout.levels, layout.tile)
+        cut = []
+        for grid, (rows, columns) in enumerate(part.shapes):
+            level = layout.levels[grid]
+            whole = values[layout.offsets[grid] : layout.offsets[grid + 1]]
+            whole = whole.reshape(layout.shapes[grid])
+            y, x = top >> level, left >> level
+            cut.append(whole[y : y + rows, x : x + columns].reshape(-1))
+        drawn = self._drawn(np.concatenate(cut), part, network, crew)
+        y, x = window.top - top, window.left - left
+        return drawn[:, y : y + window.height, x : x + window.width].contiguous().to(device)
+
+    def _layout(self, size: Size) -> Layout:
+        return Layout(size.height, size.width, self.grids, self.tile)
+
+    def _network(self, size: Size) -> Network:
+        levels = self.grids
+        return Network.of(
+            len(levels), size.channels, self.hidden, max(levels)
+        )  # fmt: skip
+
+    @staticmethod
+    def _drawn(values: np.ndarray, layout: Layout, network: Network, crew: Crew) -> Tensor:
+        drawn = torch.from_numpy(Canvas(layout, network, crew).draw(values, network))
+        crew.close()
+        return drawn
+
+
+def _fit_on(device: str) -> Callable[..., Fit]:
+    if device == "cpu":
+        return Fit
+    from smalti.fitted_gpu.fit import GpuFit
+
+    return partial(GpuFit, device=device)

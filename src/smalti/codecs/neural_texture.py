@@ -1,0 +1,154 @@
+"""Neural texture as a codec: a picture, or all maps of a material, with their mip levels."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from smalti.codec import Codec, Options, Size, Window
+from smalti.errors import FormatError, OptionError
+from smalti.image import to_uint8
+from smalti.neural.fit import fit_texture
+from smalti.neural.layout import Grid, Layout
+from smalti.neural.maps import Map, alpha_channel, channel_weights, mip_levels
+from smalti.neural.sections import pack_maps, pack_texture, unpack_maps, unpack_texture
+from smalti.neural.texture import NeuralTexture
+
+ROUNDS = {"ultrafast": 20, "fast": 60, "medium": 200, "high": 500, "best": 1500}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuralTextureOptions(Options):
+    steps: int | None = None  # rounds over all texels; None: by effort
+
+
+@dataclass(frozen=True)
+class NeuralTextureCodec(Codec):
+    """x ─mip levels─fit→ grids, network ─levels─entropy, float16→ sections ─→ x̂
+
+    A picture is a material of one map without a name. Of a material the picture that `decode` gives
+    is its first map; `unpack` gives everything (`smalti.material`).
+    """
+
+    name: ClassVar[str] = "neural-texture"
+    summary: ClassVar[str] = "grids of 2 to 8 bits and a small network, every mip level; materials"
+    channels: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
+    settings: ClassVar[tuple[str, ...]] = ("neural-texture:effort=fast",)
+    Options: ClassVar[type[Options]] = NeuralTextureOptions
+
+    fine: tuple[int, ...] = (3, 2, 4)  # channels, texels a node along each side, bits of a node
+    coarse: tuple[int, ...] = (6, 4, 4)
+    hidden: tuple[int, ...] = (32, 32)  # widths of the network's two inner layers
+    repeat: bool = False  # the texture is tiled: beyond an edge lies the opposite one
+    mips: int = 0  # mip levels, 0 for all that there are
+
+    def __post_init__(self) -> None:
+        lengths = {"fine": 3, "coarse": 3, "hidden": 2}
+        for field, length in lengths.items():
+            if len(getattr(self, field)) != length:
+                raise OptionError(f"{field} is {length} numbers, not {len(getattr(self, field))}")
+        self.layout(1, 1, 1)  # says what cannot be
+
+    def layout(self, height: int, width: int, channels: int) -> Layout:
+        """The shape of a texture of this size.
+
+        Raises:
+            OptionError: a field out of its limits.
+        """
+        fine, coarse, hidden = (
+            Grid(*self.fine),
+            Grid(*self.coarse),
+            (self.hidden[0], self.hidden[1]),
+        )
+        return Layout(height, width, channels, fine, coarse, hidden, self.repeat, self.mips)
+
+    def encode(self, image: Tensor, options: NeuralTextureOptions) -> list[bytes]:
+        picture = to_uint8(image)
+        whole = Map("picture", picture.shape[2], "colour")
+        report = options.on_step
+        texture = self.fit(
+            [whole],
+            [picture],
+            rounds=rounds_of(options),
+            seed=options.seed,
+            on_step=(lambda done, total, _: report(done, total)) if report else None,
+        )
+        return [pack_maps(()), *pack_texture(texture)]
+
+    def fit(
+        self,
+        maps: Sequence[Map],
+        pictures: Sequence[np.ndarray],
+        *,
+        rounds: int,
+        weights: dict[str, float] | None = None,
+        seed: int = 0,
+        on_step: Callable[[int, int, float], None] | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> NeuralTexture:
+        """The texture of some maps, uint8 (H, W, C) each; see `neural.fit.fit_texture`."""
+        channels = sum(each.channels for each in maps)
+        layout = self.layout(*pictures[0].shape[:2], channels)
+        levels = mip_levels(maps, pictures, layout.mip_count, repeat=self.repeat)
+        return fit_texture(
+            layout,
+            levels,
+            channel_weights(maps, weights or {}),
+            rounds=rounds,
+            alpha=alpha_channel(maps),
+            seed=seed,
+            on_step=on_step,
+            stopped=stopped,
+        )
+
+    def unpack(
+        self, sections: Sequence[bytes], size: Size
+    ) -> tuple[tuple[Map, ...], NeuralTexture]:
+        """The maps, none for a plain picture, and the texture of all their channels.
+
+        Raises:
+            FormatError: the sections are not what `encode` can have written for this size.
+        """
+        if not sections:
+            raise FormatError("no sections; a neural texture has at least 4")
+        maps = unpack_maps(sections[0])
+        channels = sum(each.channels for each in maps) if maps else size.channels
+        if maps and maps[0].channels != size.channels:
+            raise FormatError(
+                f"the first map has {maps[0].channels} channels, and the picture {size.channels}"
+            )
+        layout = self.layout(size.height, size.width, channels)
+        return maps, unpack_texture(layout, sections[1:])
+
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
+        return self._texture(sections, size).mip(0)[: size.channels].to(device)
+
+    def decode_at(
+        self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"
+    ) -> Tensor:
+        """The picture at `C height width`, from the mip level next above."""
+        drawn = self._texture(sections, size).at_size(height, width)
+        return drawn[: size.channels].to(device)
+
+    def decode_window(
+        self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
+    ) -> Tensor:
+        """The texels of `window`. The levels are unpacked whole, the network runs on these alone."""
+        return self._texture(sections, size).window(*window)[: size.channels].to(device)
+
+    def _texture(self, sections: Sequence[bytes], size: Size) -> NeuralTexture:
+        return self.unpack(sections, size)[1]
+
+
+def rounds_of(options: NeuralTextureOptions) -> int:
+    """Rounds of a fit.
+
+    Raises:
+        OptionError: fewer than one.
+    """
+    rounds = ROUNDS[options.effort] if options.steps is None else options.steps
+    if rounds < 1:
+        raise OptionError(f"{rounds} steps; a fit takes at least 1")
+    return rounds

@@ -1,0 +1,173 @@
+"""Materials: aligned maps fitted together into one .smt file, and any texels of it back.
+
+maps ─fit→ grids, network ─codec neural-texture→ .smt ─open_material→ Material ─→ texels
+
+material = smalti.material.open_material(Path("rock.smt").read_bytes())
+material.mip("normal", 2)                       # C h w in [0, 1]
+material.window("albedo", 0, 0, 64, 64)
+material.texel("roughness", 10, 20)
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from smalti import container, registry
+from smalti.codec import Size, pack_config, unpack_config
+from smalti.codecs.neural_texture import ROUNDS, NeuralTextureCodec
+from smalti.errors import FormatError, OptionError
+from smalti.files import MAX_PIXELS
+from smalti.image import to_uint8
+from smalti.neural.layout import BUDGETS
+from smalti.neural.maps import Map, channel_slices, checked_maps, kind_of
+from smalti.neural.sections import pack_maps, pack_texture
+from smalti.neural.texture import NeuralTexture
+
+NAME = NeuralTextureCodec.name
+
+
+@dataclass(frozen=True)
+class Material:
+    """A fitted material: what is in a file, ready to be read texel by texel."""
+
+    maps: tuple[Map, ...]
+    texture: NeuralTexture  # of all maps' channels
+
+    def mip(self, name: str, mip: int = 0) -> Float[Tensor, "C h w"]:
+        """A whole mip level of one map, in [0, 1]."""
+        return self.texture.mip(mip)[self._channels(name)]
+
+    def window(
+        self, name: str, top: int, left: int, height: int, width: int, *, mip: int = 0
+    ) -> Float[Tensor, "C height width"]:
+        """A rectangle of one mip level; no other texels are decoded."""
+        return self.texture.window(top, left, height, width, mip=mip)[self._channels(name)]
+
+    def texel(self, name: str, y: int, x: int, *, mip: int = 0) -> Float[Tensor, " C"]:
+        """One texel of one map."""
+        return self.texture.texel(y, x, mip=mip)[self._channels(name)]
+
+    def at_size(self, name: str, height: int, width: int) -> Float[Tensor, "C height width"]:
+        """One map at any size, from the mip level next above."""
+        return self.texture.at_size(height, width)[self._channels(name)]
+
+    def _channels(self, name: str) -> slice:
+        found = channel_slices(self.maps)
+        if name not in found:
+            raise OptionError(f"no map {name!r} here; the maps are {', '.join(found)}")
+        return found[name]
+
+
+def fit_material(
+    pictures: Mapping[str, Float[Tensor, "C H W"]],
+    *,
+    bpp: float = 5.0,
+    effort: str = "medium",
+    weights: Mapping[str, float] | None = None,
+    repeat: bool = False,
+    rounds: int | None = None,
+    seed: int = 0,
+    on_step: Callable[[int, int, float], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Material:
+    """Fit all maps of a material, and all their mip levels, together.
+
+    Args:
+        pictures: name -> map, sRGB-encoded colours or linear numbers in [0, 1]; the name says
+            which, as in albedo, normal, roughness, metallic, ao, height.
+        bpp: the most that everything may take in memory, in bits a texel of mip level 0: nodes of
+            all levels and the network.
+        effort: ultrafast, fast, medium, high, best.
+        weights: name -> weight of a map's square error, 1 without.
+        repeat: the maps are tiled: mip levels and grids go on at the opposite edge.
+        rounds: visits of every texel; by effort without.
+        on_step, stopped: see `neural.fit.fit_texture`.
+
+    Raises:
+        ImageError: maps of different sizes.
+        OptionError: an unknown kind of map, more than 16 channels, a bpp that nothing fits into.
+    """
+    maps = checked_maps([Map(n, x.shape[0], kind_of(n)) for n, x in pictures.items()])
+    levels = [to_uint8(x) for x in pictures.values()]
+    if effort not in ROUNDS:
+        raise OptionError(f"no effort {effort!r}; known: {', '.join(ROUNDS)}")
+    codec = codec_for(bpp, *levels[0].shape[:2], sum(each.channels for each in maps), repeat)
+    texture = codec.fit(
+        maps,
+        levels,
+        rounds=rounds or ROUNDS[effort],
+        weights=dict(weights or {}),
+        seed=seed,
+        on_step=on_step,
+        stopped=stopped,
+    )
+    return Material(maps, texture)
+
+
+def codec_for(
+    bpp: float, height: int, width: int, channels: int, repeat: bool = False
+) -> NeuralTextureCodec:
+    """The largest of the known layouts that takes no more than `bpp` bits a texel in memory.
+
+    Raises:
+        OptionError: there is none.
+    """
+    fitting = []
+    for fine, coarse in BUDGETS:
+        codec = NeuralTextureCodec(fine=fine, coarse=coarse, repeat=repeat)
+        layout = codec.layout(height, width, channels)
+        if layout.bpp <= bpp:
+            fitting.append((layout.bpp, codec))
+    if not fitting:
+        least = NeuralTextureCodec(fine=BUDGETS[0][0], coarse=BUDGETS[0][1]).layout(
+            height, width, channels
+        )
+        raise OptionError(
+            f"{bpp:g} bits a texel; the smallest layout takes {least.bpp:.2f} for {width} x {height} "
+            f"texels, {least.weight_count * 16 / height / width:.2f} of them the network's"
+        )
+    return max(fitting, key=lambda each: each[0])[1]
+
+
+def write_material(material: Material) -> bytes:
+    """The bytes of a .smt file."""
+    layout = material.texture.layout
+    codec = NeuralTextureCodec(
+        fine=tuple(layout.fine),
+        coarse=tuple(layout.coarse),
+        hidden=layout.hidden,
+        repeat=layout.repeat,
+        mips=layout.mips,
+    )
+    return container.write(
+        container.Container(
+            codec=registry.wire_number(NAME),
+            channels=material.maps[0].channels,
+            height=layout.height,
+            width=layout.width,
+            config=pack_config(codec),
+            sections=(pack_maps(material.maps), *pack_texture(material.texture)),
+        )
+    )
+
+
+def open_material(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Material:
+    """What a file of `write_material`, or of `smalti encode --codec neural-texture`, holds.
+
+    Raises:
+        FormatError: no such file, or one of more texels than `max_pixels`.
+    """
+    held = container.read(data)
+    if registry.codec_class_of_number(held.codec) is not NeuralTextureCodec:
+        raise FormatError(f"this file's codec is number {held.codec}, not {NAME}")
+    if held.height * held.width > max_pixels:
+        raise FormatError(
+            f"{held.width} x {held.height} texels, over the limit of {max_pixels:,}; raise it with "
+            "max_pixels= (--max-pixels)"
+        )
+    codec = unpack_config(NeuralTextureCodec, held.config, held.weights)
+    size = Size(held.channels, held.height, held.width)
+    maps, texture = codec.unpack(held.sections, size)
+    return Material(maps or (Map("picture", held.channels, "colour"),), texture)

@@ -1,0 +1,91 @@
+"""A fitted neural texture, and its texels: one, a window, a mip level, any size."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from smalti.bc7.threads import run_in_bands
+from smalti.errors import OptionError
+from smalti.neural import kernels
+from smalti.neural.layout import Layout
+
+
+@dataclass(frozen=True)
+class NeuralTexture:
+    """What a decoder holds: `layout.memory_bits` of it, if levels and weights are packed."""
+
+    layout: Layout
+    codes: np.ndarray  # uint8 (layout.value_count,), a node's level; in the order of `grid_slices`
+    network: np.ndarray  # float16 (layout.weight_count,): of each layer weights, then biases
+
+    def window(
+        self, top: int, left: int, height: int, width: int, *, mip: int = 0
+    ) -> Float[Tensor, "C height width"]:
+        """The texels of a rectangle of one mip level, in [0, 1]; no other blocks are looked at.
+
+        Raises:
+            OptionError: there is no such mip level, or the rectangle leaves it.
+        """
+        rows, columns = self._size(mip)
+        if not (0 <= top < top + height <= rows and 0 <= left < left + width <= columns):
+            raise OptionError(
+                f"window top {top}, left {left}, {height} x {width} does not lie within the "
+                f"{rows} rows and {columns} columns of mip level {mip}"
+            )
+        out = np.empty((self.layout.channels, height, width), np.float32)
+        level, coarser = divmod(mip, 2)
+        block_rows = kernels.BLOCK_HEIGHT >> coarser
+        first, last = top // block_rows, (top + height - 1) // block_rows + 1
+
+        def draw(start: int, end: int) -> None:
+            kernels.draw(
+                first + start, first + end, self._table, level, coarser,
+                self.layout.kernel_grids(), self.layout.repeat, self.codes, self._views,
+                (top, left, height, width), out,
+            )  # fmt: skip
+
+        run_in_bands(draw, last - first, block_rows * width)
+        return torch.from_numpy(out)
+
+    def texel(self, y: int, x: int, *, mip: int = 0) -> Float[Tensor, " C"]:
+        """All channels of one texel."""
+        return self.window(y, x, 1, 1, mip=mip)[:, 0, 0]
+
+    def mip(self, mip: int = 0) -> Float[Tensor, "C h w"]:
+        """A whole mip level."""
+        return self.window(0, 0, *self._size(mip), mip=mip)
+
+    def at_size(self, height: int, width: int) -> Float[Tensor, "C height width"]:
+        """Any size: the smallest mip level that is no smaller, resampled bilinearly."""
+        mip = 0
+        while mip + 1 < self.layout.mip_count:
+            rows, columns = self.layout.size(mip + 1)
+            if rows < height or columns < width:
+                break
+            mip += 1
+        level = self.mip(mip)
+        if level.shape[1:] == (height, width):
+            return level
+        return F.interpolate(
+            level[None], (height, width), mode="bilinear", align_corners=False, antialias=True
+        )[0].clamp(0, 1)
+
+    @functools.cached_property
+    def _table(self) -> np.ndarray:
+        return self.layout.table()
+
+    @functools.cached_property
+    def _views(self) -> tuple[np.ndarray, ...]:
+        return self.layout.views(self.network.astype(np.float32))
+
+    def _size(self, mip: int) -> tuple[int, int]:
+        if not 0 <= mip < self.layout.mip_count:
+            raise OptionError(
+                f"mip level {mip}; this texture's go from 0 to {self.layout.mip_count - 1}"
+            )
+        return self.layout.size(mip)

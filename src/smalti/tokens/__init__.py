@@ -1,0 +1,15 @@
+"""Pictures for language models: ids, sequences, and the rows that a model gets for them."""
+
+from smalti.tokens.picture import Picture
+from smalti.tokens.vocabulary import ImageVocabulary
+
+__all__ = ["ImageVocabulary", "Picture", "from_pretrained"]
+
+
+def __getattr__(name: str) -> object:
+    """`from_pretrained` on first use: it imports transformers."""
+    if name == "from_pretrained":
+        from smalti.tokens.graft import from_pretrained
+
+        return from_pretrained
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

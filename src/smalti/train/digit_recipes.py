@@ -1,0 +1,46 @@
+"""Recipes of tokenizers for small language models: a few dozen tokens a picture."""
+
+from collections.abc import Callable
+
+from smalti.models.fsq import FsqConfig
+from smalti.train.losses import PictureLoss
+from smalti.train.recipe import Optimization, Recipe
+
+BUDGET = {  # of every digits tokenizer: MNIST is learned soon
+    "steps": 600,
+    "batch": 64,
+    "side": 32,
+}
+
+
+def fsq_digits() -> Recipe:
+    """A digit as 4 x 4 tokens of 1,000 codes: one for each 8 x 8 texels of 32 x 32.
+
+    smalti train fsq-digits --data MNIST/train-images-idx3-ubyte.gz
+    """
+    return Recipe(
+        name="fsq-digits",
+        model=FsqConfig(levels=(8, 5, 5, 5), width=40, blocks=1, factor=8),
+        loss=PictureLoss(l1=1.0, mse=1.0, sobel=0.0),
+        optimizer=Optimization(),
+        **BUDGET,
+    )
+
+
+def fsq_digits_f4() -> Recipe:
+    """A digit as 8 x 8 tokens of 1,000 codes: one for each 4 x 4 texels of 32 x 32.
+
+    smalti train fsq-digits-f4 --data MNIST/train-images-idx3-ubyte.gz
+    """
+    return Recipe(
+        name="fsq-digits-f4",
+        model=FsqConfig(levels=(8, 5, 5, 5), width=40, blocks=1, factor=4),
+        loss=PictureLoss(l1=1.0, mse=1.0, sobel=0.0),
+        **BUDGET,
+    )
+
+
+DIGIT_RECIPES: dict[str, Callable[[], Recipe]] = {
+    "fsq-digits": fsq_digits,
+    "fsq-digits-f4": fsq_digits_f4,
+}

@@ -1,0 +1,296 @@
+"""Fitted pictures: kernels against their twins, exact coding, windows, targets, going on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import smalti
+from smalti.codec import Window
+from smalti.codecs.fitted import Fitted, FittedOptions
+from smalti.errors import FormatError, OptionError
+from smalti.fitted import coder, file, reference, values
+from smalti.fitted.draw import Canvas, Crew
+from smalti.fitted.fit import Fit
+from smalti.fitted.layout import Layout
+from smalti.fitted.network import Network
+from smalti.fitted.session import Session
+from smalti.ops import dense, elementary
+
+from conftest import make_picture
+
+PICTURES = Path(smalti.__file__).parent / "assets" / "pictures"
+LEVELS = (5, 4, 3, 2, 1, 1, 0)
+
+
+def small_fit(height=70, width=45, channels=3, steps=6, threads=1, tile=32, **options):
+    image = make_picture(channels, height, width).numpy()
+    layout = Layout(height, width, LEVELS, tile)
+    network = Network.of(len(LEVELS), channels, 10, max(LEVELS))
+    return Fit(image, layout, network, steps=steps, crew=Crew(threads), lmbda=1e-3, **options)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    fit = small_fit(steps=12)
+    while fit.done < fit.steps:
+        fit.step()
+    return fit
+
+
+def as_torch(network):
+    return [tuple(torch.tensor(a, requires_grad=True) for a in g) for g in network.groups]
+
+
+@pytest.mark.parametrize(("outputs", "inputs"), [(1, 1), (3, 7), (8, 4), (17, 9)])
+@pytest.mark.parametrize("texels", [16, 48, 128])
+def test_dense_layers_against_numpy(outputs, inputs, texels):
+    random = np.random.default_rng(0)
+    shapes = (outputs, inputs), (outputs,), (inputs, texels), (outputs, texels)
+    w, b, x, d = (random.standard_normal(s).astype(np.float32) for s in shapes)
+    out, d_x, d_w, d_b = np.empty_like(d), np.empty_like(x), np.ones_like(w), np.ones_like(b)
+    dense.forward(w, b, x, out)
+    dense.backward_input(w, d, d_x)
+    dense.backward_weights(d, x, d_w, d_b)
+    np.testing.assert_allclose(out, w @ x + b[:, None], atol=1e-4)
+    np.testing.assert_allclose(d_x, w.T @ d, atol=1e-4)
+    np.testing.assert_allclose(d_w, 1 + d @ x.T, atol=1e-4)
+    np.testing.assert_allclose(d_b, 1 + d.sum(1), atol=1e-4)
+
+
+def test_elementary_functions():
+    x = np.linspace(-80, 80, 3001, dtype=np.float32)
+    wide = x.astype(np.float64)
+    exps = np.array([elementary.exp(v) for v in x], np.float64)
+    assert np.abs(exps / np.exp(wide) - 1).max() < 5e-6
+    logs = np.array([elementary.log(v) for v in np.exp(x)], np.float64)
+    np.testing.assert_allclose(logs, np.log(np.exp(x).astype(np.float64)), rtol=4e-7, atol=4e-7)
+    tanhs = np.array([elementary.tanh(v) for v in x])
+    np.testing.assert_allclose(tanhs, np.tanh(wide), atol=4e-7)
+
+
+def test_soft_rounding_and_its_slope():
+    y = np.random.default_rng(0).normal(0, 2, 500).astype(np.float32)
+    seen, slope = np.empty_like(y), np.empty_like(y)
+    numbers = np.float32(0.3), np.float32(0), np.uint32(1)
+    values.soften(0, y.size, y, *numbers, seen, slope)
+    expected = torch.tensor(y, dtype=torch.float64, requires_grad=True)
+    twice = reference.soft(reference.soft(expected, 0.3), 0.3)
+    twice.sum().backward()
+    np.testing.assert_allclose(seen, twice.detach(), atol=1e-5)
+    np.testing.assert_allclose(slope, expected.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_noise_is_uniform_and_of_its_key():
+    y = np.zeros(20000, np.float32)
+    seen, again, slope = np.empty_like(y), np.empty_like(y), np.empty_like(y)
+    huge = np.float32(1000)  # of this temperature soft rounding changes nothing
+    values.soften(0, y.size, y, huge, np.float32(1), np.uint32(5), seen, slope)
+    assert abs(seen.mean()) < 0.01
+    assert seen.var() == pytest.approx(1 / 12, rel=0.03)
+    values.soften(0, y.size, y, huge, np.float32(1), np.uint32(6), again, slope)
+    assert abs(np.corrcoef(seen, again)[0, 1]) < 0.03
+
+
+def test_rate_and_its_gradients_against_autograd():
+    fit = small_fit()
+    seen = np.random.default_rng(1).normal(0, 1.5, fit.layout.count).astype(np.float32)
+    got = fit._rate(seen, 1.0)
+    parameters = as_torch(fit.network)
+    v = torch.tensor(seen, requires_grad=True)
+    expected = reference.bits(v, fit.layout, parameters)
+    expected.backward()
+    assert got == pytest.approx(expected.item(), rel=1e-5)
+    np.testing.assert_allclose(fit._gradient, v.grad, rtol=1e-3, atol=2e-4)
+    for a, p in zip(fit._d_network.context, parameters[2], strict=True):
+        np.testing.assert_allclose(a, p.grad, rtol=1e-3, atol=1e-3 * float(p.grad.abs().max()))
+
+
+def test_picture_and_its_gradients_against_autograd():
+    fit = small_fit()
+    random = np.random.default_rng(1)
+    seen = random.normal(0, 1.5, fit.layout.count).astype(np.float32)
+    fit.network.taps[0][:] += random.normal(0, 0.05, fit.network.taps[0].shape)
+    fit.image[:] = 0.5 + 10 * (random.random(fit.image.shape) - 0.5)  # nothing is clamped to it
+    fit.canvas.fill(seen, fit.network)
+    got = fit._distortion()
+    parameters = as_torch(fit.network)
+    v = torch.tensor(seen, requires_grad=True)
+    drawn = reference.picture(v, fit.layout, parameters)
+    np.testing.assert_allclose(
+        fit.canvas.picture[:, :, : fit.layout.width] + 0.5, drawn.detach(), atol=1e-4
+    )
+    clamped = (drawn.detach().clamp(0, 1) - torch.tensor(fit.image)).square().sum()
+    (drawn - torch.tensor(fit.image)).square().sum().backward()
+    assert got == pytest.approx(clamped.item(), rel=1e-4)
+    scale = float(v.grad.abs().max())
+    np.testing.assert_allclose(fit._gradient, v.grad, rtol=1e-3, atol=1e-5 * scale)
+    for group in (0, 1):
+        for a, p in zip(fit._d_network.groups[group], parameters[group], strict=True):
+            np.testing.assert_allclose(a, p.grad, rtol=1e-3, atol=1e-4 * float(p.grad.abs().max()))
+
+
+def test_context_model_in_integers_is_that_in_floats():
+    random = np.random.default_rng(0)
+    network = small_fit().network
+    table = network.rounded((8, 8, 6)).context_table(6)
+    h1, h2 = np.zeros(16, np.int32), np.zeros(16, np.int32)
+    w1, b1, w2, b2, w3, b3 = (a.astype(np.float64) for a in network.rounded((8, 8, 6)).context)
+    for _ in range(50):
+        x = random.integers(-9, 10, w1.shape[1]).astype(np.int32)
+        mean, log_inverse = coder.distribution(table, 6, x, h1, h2)
+        h = np.maximum(w2 @ np.maximum(w1 @ x + b1, 0) + b2, 0)
+        np.testing.assert_allclose([mean / 256, log_inverse / 256], w3 @ h + b3, atol=0.05)
+
+
+def test_the_coder_learns_beyond_the_estimate(fitted):
+    """A context model that is hardly trained is far off; the tables behind it adapt."""
+    sections = file.write(fitted)
+    estimate = fitted.rate(np.rint(fitted.values), fitted.network) / 8
+    ends = 4 * len(fitted.layout.streams)
+    assert sum(len(s) for s in sections[1:]) < estimate + ends
+
+
+def test_decoder_draws_what_the_encoder_saw(fitted):
+    sections = file.write(fitted)
+    layout = fitted.layout
+    network = Network.of(len(LEVELS), 3, 10, max(LEVELS))
+    read = file.read(sections, layout, network, Crew(2))
+    assert np.array_equal(read, np.rint(fitted.values))
+    drawn = Canvas(layout, network, Crew(2)).draw(read, network)
+    steps = network.read(sections[0])
+    seen = fitted.canvas.draw(np.rint(fitted.values), fitted.network.rounded(steps))
+    assert np.array_equal(drawn, seen)
+
+
+def test_large_values_survive(fitted):
+    fit = small_fit()
+    fit.values[:] = np.random.default_rng(0).integers(-40000, 40000, fit.values.size)
+    network = Network.of(len(LEVELS), 3, 10, max(LEVELS))
+    read = file.read(file.write(fit), fit.layout, network, Crew(1))
+    assert np.array_equal(read, np.clip(fit.values, -32768, 32767))
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_the_number_of_threads_changes_nothing(threads):
+    states = []
+    for count in (1, threads):
+        fit = small_fit(threads=count)
+        for _ in range(3):
+            fit.step()
+        states.append(fit.state)
+    assert all(np.array_equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_windows_are_parts_of_the_whole():
+    x = make_picture(3, 150, 130)
+    for texture in (False, True):
+        codec = Fitted(tile=32, levels=(2, 1, 0) if not texture else (), texture=texture)
+        options = FittedOptions(steps=8)
+        sections = codec.encode(x, options)
+        size = smalti.codec.Size(*x.shape)
+        whole = codec.decode(sections, size)
+        for box in ((0, 0, 1, 1), (149, 129, 1, 1), (30, 33, 40, 5), (0, 64, 150, 2)):
+            window = codec.decode_window(sections, size, Window(*box))
+            top, left, height, width = box
+            assert torch.equal(window, whole[:, top : top + height, left : left + width])
+
+
+def test_a_window_reads_only_its_tiles():
+    x = make_picture(3, 150, 130)
+    codec = Fitted(tile=32, levels=(2, 1, 0))
+    sections = codec.encode(x, FittedOptions(steps=8))
+    size = smalti.codec.Size(*x.shape)
+    damaged = [*sections[:-1], b"\xff" * 9]
+    assert torch.equal(
+        codec.decode_window(damaged, size, Window(0, 0, 8, 8)),
+        codec.decode_window(sections, size, Window(0, 0, 8, 8)),
+    )
+    with pytest.raises(FormatError):
+        codec.decode(damaged, size)
+
+
+def test_more_steps_less_loss():
+    x = make_picture(3, 96, 96)
+    losses = []
+    for steps in (30, 150):
+        data = smalti.encode(x, f"fitted:steps={steps}")
+        error = (smalti.decode(data) - x).square().mean().item()
+        losses.append(error + 2e-4 * 8 * len(data) / x[0].numel())
+    assert losses[1] < 0.8 * losses[0]
+
+
+def test_targets_are_met():
+    x = smalti.load(PICTURES / "cat.png")[:, 40:168, 40:200].contiguous()
+    data = smalti.encode(x, "fitted:steps=250,target_bpp=1.5")
+    assert 8 * len(data) / x[0].numel() == pytest.approx(1.5, rel=0.12)
+    data = smalti.encode(x, "fitted:steps=250,target_psnr=35")
+    error = (smalti.decode(data) - x).square().mean()
+    assert -10 * torch.log10(error).item() == pytest.approx(35, abs=0.6)
+
+
+def test_invisible_colours_cost_nothing():
+    x = make_picture(4, 64, 64)
+    x[3] = 0
+    hidden = smalti.encode(x, "fitted:steps=60")
+    x[3] = 1
+    assert len(hidden) < len(smalti.encode(x, "fitted:steps=60"))
+
+
+def test_going_on_from_a_state_gives_the_same_file(tmp_path):
+    x = make_picture(3, 40, 50)
+    codec, options = Fitted(), FittedOptions(steps=10, target_bpp=1.0)
+    whole = codec.session(x, options)
+    for _ in whole:
+        pass
+    begun = codec.session(x, options)
+    for progress in begun:
+        if progress.step == 4:
+            break
+    begun.save(tmp_path / "state")
+    resumed = codec.session(x, options)
+    resumed.load(tmp_path / "state")
+    for progress in resumed:
+        assert progress.step > 4
+    assert resumed.sections() == whole.sections()
+
+
+def test_a_state_of_another_picture_is_refused(tmp_path):
+    codec, options = Fitted(), FittedOptions(steps=10)
+    codec.session(make_picture(3, 40, 50), options).save(tmp_path / "state")
+    with pytest.raises(OptionError, match="not the state of a fit"):
+        codec.session(make_picture(3, 41, 50), options).load(tmp_path / "state")
+
+
+def test_hurrying_ends_soon_with_whole_values():
+    session = Fitted().session(make_picture(3, 40, 50), FittedOptions(steps=1000))
+    for progress in session:
+        if progress.step == 5:
+            session.hurry()
+    assert progress.step == progress.steps < 60
+    assert np.array_equal(session.fit.values, np.rint(session.fit.values))
+
+
+def test_bad_options():
+    x = make_picture(3, 16, 16)
+    for settings, sentence in (
+        ("levels=0x1", r"levels \(0, 1\)"),
+        ("levels=9x8", "levels"),
+        ("hidden=0", "hidden 0"),
+        ("tile=33", "tile 33"),
+        ("steps=0", "0 steps"),
+        ("lmbda=0", "lmbda 0"),
+        ("target_bpp=1,target_psnr=30", "not both"),
+        ("target_bpp=-1", "target_bpp -1"),
+    ):
+        with pytest.raises(OptionError, match=sentence):
+            smalti.encode(x, f"fitted:{settings}")
+
+
+def test_session_takes_one_target():
+    with pytest.raises(OptionError, match="not both"):
+        Session(
+            make_picture(3, 8, 8).numpy(), Layout(8, 8, (0,), 32),
+            hidden=4, steps=1, lmbda=1e-3, target_bpp=1.0, target_psnr=30.0,
+        )  # fmt: skip

@@ -1,0 +1,312 @@
+"""Neural textures: kernels against their twin, fit, files, random access, the shaders' output."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import smalti
+from neural_maps import ODD, make_maps
+from smalti import container
+from smalti.cli import main
+from smalti.errors import FormatError, ImageError, OptionError, SmaltiError
+from smalti.image import save, to_uint8
+from smalti.material import codec_for, fit_material, open_material, write_material
+from smalti.neural import kernels, reference
+from smalti.neural.fit import blocks_of, first_network
+from smalti.neural.layout import BUDGETS, Grid, Layout
+from smalti.neural.maps import Map, kind_of, mip_levels
+
+from conftest import make_picture
+
+
+@pytest.fixture(scope="module")
+def maps():
+    return make_maps()
+
+
+@pytest.fixture(scope="module")
+def material(maps):
+    return fit_material(maps, bpp=16, rounds=60)
+
+
+@pytest.fixture(scope="module")
+def data(material):
+    return write_material(material)
+
+
+def random_parameters(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    nodes = random.uniform(0, 1, layout.value_count).astype(np.float32)
+    network = first_network(layout, np.full(layout.channels, 0.5), random)
+    return nodes, network + random.normal(0, 0.1, network.shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+@pytest.mark.parametrize("alpha", [None, 4])
+def test_gradients_are_those_of_the_twin(repeat, alpha):
+    layout = dataclasses.replace(ODD, repeat=repeat)
+    nodes, network = random_parameters(layout)
+    random = np.random.default_rng(1)
+    targets = [
+        random.integers(0, 256, (*layout.size(m), 5), dtype=np.uint8)
+        for m in range(layout.mip_count)
+    ]
+    weights = np.array([1, 2, 0.5, 0, 1], np.float32)
+
+    scaled = nodes.copy()  # the kernel's mode LEVELS takes levels, and is smooth in them
+    for values, _, grid in layout.grid_slices():
+        scaled[values] *= grid.steps
+    d_nodes, d_network = np.zeros_like(nodes), np.zeros_like(network)
+    sums = np.zeros((2, 5))
+    kernels.descend(
+        blocks_of(layout), layout.table(), layout.kernel_grids(), repeat, kernels.LEVELS,
+        np.zeros(1, np.uint64), scaled, layout.views(network),
+        np.concatenate([t.transpose(2, 0, 1).ravel() for t in targets]), weights,
+        -1 if alpha is None else alpha, d_nodes, layout.views(d_network), sums,
+    )  # fmt: skip
+
+    leaves = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (nodes, network)]
+    loss, errors = 0, torch.zeros(2, 5, dtype=torch.float64)
+    for mip, target in enumerate(targets):
+        t = torch.from_numpy(target).double().permute(2, 0, 1) / 255
+        y = reference.mip_level(layout, *leaves, mip)
+        seen_as = y + (y.clamp(0, 1) - y).detach()  # the slope passes through the clipping
+        miss = (seen_as - t) ** 2
+        errors[mip % 2] += miss.detach().sum((1, 2))
+        seen = torch.ones_like(miss)
+        if alpha is not None:
+            seen[:alpha] = t[alpha]
+        loss = loss + (miss * seen * torch.from_numpy(weights)[:, None, None]).sum() / 2
+    loss.backward()
+    np.testing.assert_allclose(sums, errors, rtol=1e-5)
+    for ours, leaf in zip((d_nodes, d_network), leaves, strict=True):
+        assert np.abs(ours - leaf.grad.numpy()).max() < 1e-4 * float(leaf.grad.abs().max())
+
+
+def test_decoding_is_the_twins(material):
+    texture = material.texture
+    layout = texture.layout
+    nodes = torch.empty(layout.value_count)
+    for values, _, grid in layout.grid_slices():
+        nodes[values] = torch.from_numpy(texture.codes[values]).float() / grid.steps
+    network = torch.from_numpy(texture.network.astype(np.float32))
+    for mip in range(layout.mip_count):
+        expected = reference.mip_level(layout, nodes, network, mip).clamp(0, 1)
+        assert (texture.mip(mip) - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_nodes_are_seen_rounded_or_with_noise_of_one_step(repeat):
+    nodes = np.random.default_rng(0).uniform(0, 1, 12).astype(np.float32)
+    seen = {}
+    for mode in (kernels.NOISY, kernels.ROUNDED):
+        out = np.empty((1, 5, 6), np.float32)
+        state = np.ones(1, np.uint64)
+        kernels.local_nodes(nodes, (0, 3, 4), 3, mode, repeat, 0, 0, state, out)
+        seen[mode] = out[0] + 0.5
+    padded = np.pad(nodes.reshape(3, 4), 1, mode="wrap" if repeat else "edge")
+    np.testing.assert_allclose(seen[kernels.ROUNDED], np.floor(padded * 3 + 0.5) / 3, atol=1e-6)
+    noise = (seen[kernels.NOISY] - padded) * 3
+    assert np.abs(noise).max() <= 0.5
+    assert noise.std() == pytest.approx(12**-0.5, rel=0.3)
+
+
+def test_memory_is_counted_to_the_bit():
+    layout = Layout(512, 512, 8)
+    nodes = sum((256 >> 2 * j) ** 2 * 12 + max(1, 128 >> 2 * j) ** 2 * 24 for j in range(5))
+    assert layout.memory_bits == nodes + 16 * (32 * 13 + 32 * 33 + 8 * 33)
+    assert layout.bpp == layout.memory_bits / 512**2
+    assert layout.bpp_chain == layout.memory_bits / sum(4**k for k in range(10))
+    assert layout.bpp <= 5
+
+
+@pytest.mark.parametrize("bpp", [2.5, 5, 10, 20])
+def test_a_budget_is_kept_and_used(bpp):
+    layout = codec_for(bpp, 1024, 1024, 9).layout(1024, 1024, 9)
+    assert 0.85 * bpp < layout.bpp <= bpp
+    assert layout.bpp in {
+        Layout(1024, 1024, 9, Grid(*fine), Grid(*coarse)).bpp for fine, coarse in BUDGETS
+    }
+
+
+def test_a_fit_comes_near(maps, material):
+    """Far above what the mean colour, 12 dB, or an untrained network would give."""
+    texture = material.texture
+    kinds = [Map(n, x.shape[0], kind_of(n)) for n, x in maps.items()]
+    levels = mip_levels(
+        kinds, [to_uint8(x) for x in maps.values()], texture.layout.mip_count, repeat=False
+    )
+    for mip in (0, 1, 2):
+        target = torch.from_numpy(levels[mip]).permute(2, 0, 1) / 255
+        mse = float((texture.mip(mip) - target).square().mean())
+        assert -10 * np.log10(mse) > 26, mip
+
+
+def test_weights_move_the_error_where_it_costs_least():
+    noise = torch.rand(4, 32, 32, generator=torch.Generator().manual_seed(0))
+    maps = {"albedo": noise[:3], "height": noise[3:]}  # too much for the grids
+
+    def error(**weights):
+        fitted = fit_material(maps, bpp=36, rounds=5, weights=weights)
+        return float((fitted.mip("height") - maps["height"]).square().mean())
+
+    assert error(height=20) < 0.7 * error(albedo=20)
+
+
+def test_colour_under_alpha_0_costs_nothing():
+    x = make_picture(4, 40, 64)
+    x[:3, :, :9] = torch.rand(3, 40, 9, generator=torch.Generator().manual_seed(0))  # invisible
+    noisy, plain = (
+        smalti.decode(smalti.encode(each, "neural-texture:steps=40"))
+        for each in (x, make_picture(4, 40, 64))
+    )
+    visible = x[3] > 0.2
+    misses = [float((d - x)[:3, visible].square().mean()) for d in (noisy, plain)]
+    assert misses[0] < 1.5 * misses[1]
+
+
+def test_a_stopped_fit_is_a_fit(maps):
+    done = []
+    fitted = fit_material(
+        maps,
+        bpp=16,
+        effort="best",
+        on_step=lambda n, *_: done.append(n),
+        stopped=lambda: len(done) == 5,
+    )
+    assert done == [1, 2, 3, 4, 5]
+    assert open_material(write_material(fitted)).maps == fitted.maps
+    assert float((fitted.mip("ao") - maps["ao"]).square().mean()) < 0.05
+
+
+def test_a_file_gives_the_material_back(material, data):
+    opened = open_material(data)
+    assert opened.maps == material.maps
+    assert opened.texture.layout == material.texture.layout
+    np.testing.assert_array_equal(opened.texture.codes, material.texture.codes)
+    np.testing.assert_array_equal(opened.texture.network, material.texture.network)
+    first = smalti.decode(data)
+    assert torch.equal(first, opened.mip("albedo"))
+    assert smalti.info(data).size == (3, 48, 64)
+
+
+def test_a_picture_is_a_material_of_one_map():
+    picture = make_picture(2, 20, 30)
+    encoded = smalti.encode(picture, "neural-texture:steps=5")
+    opened = open_material(encoded)
+    assert opened.maps == (Map("picture", 2, "colour"),)
+    assert torch.equal(opened.mip("picture"), smalti.decode(encoded))
+
+
+def test_any_texel_window_mip_and_size(material):
+    for mip in range(material.texture.layout.mip_count):
+        whole = material.mip("normal", mip)
+        height, width = material.texture.layout.size(mip)
+        assert whole.shape == (3, height, width)
+        y, x = height // 2, width - 1
+        assert torch.equal(material.texel("normal", y, x, mip=mip), whole[:, y, x])
+        top, left = height // 3, width // 3
+        part = material.window("normal", top, left, height - top, width - left, mip=mip)
+        assert torch.equal(part, whole[:, top:, left:])
+    assert torch.equal(material.at_size("ao", 24, 32), material.mip("ao", 1))
+    assert material.at_size("ao", 31, 200).shape == (1, 31, 200)
+    with pytest.raises(OptionError, match="no map 'height' here; the maps are albedo, normal"):
+        material.mip("height")
+    with pytest.raises(OptionError, match="mip level 7; this texture's go from 0 to 6"):
+        material.mip("ao", 7)
+    with pytest.raises(OptionError, match="24 rows and 32 columns of mip level 1"):
+        material.window("ao", 0, 30, 4, 4, mip=1)
+
+
+def test_maps_that_no_material_has(maps):
+    with pytest.raises(OptionError, match="what is the map 'thing'"):
+        fit_material({"thing": maps["ao"]})
+    with pytest.raises(ImageError, match="these differ: albedo 64 x 48, ao 8 x 8"):
+        fit_material({"albedo": maps["albedo"], "ao": torch.zeros(1, 8, 8)}, bpp=20, rounds=1)
+    many = {f"part{k}_albedo": maps["albedo"] for k in range(6)}
+    with pytest.raises(OptionError, match="maps of 18 channels together"):
+        fit_material(many)
+    with pytest.raises(OptionError, match=r"1 bits a texel; the smallest layout takes"):
+        fit_material(maps, bpp=1)
+    with pytest.raises(OptionError, match="a weight for 'gloss'; the maps are albedo, ao"):
+        fit_material(maps, bpp=20, weights={"gloss": 2})
+
+
+def test_forged_materials_are_refused_or_decode(data):
+    held = container.read(data)
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        sections = [bytearray(s) for s in held.sections]
+        for _ in range(random.integers(1, 4)):
+            section = sections[random.integers(len(sections)) if random.random() < 0.5 else 0]
+            if section:
+                section[random.integers(len(section))] = random.integers(256)
+        forged = dataclasses.replace(held, sections=tuple(map(bytes, sections)))
+        try:
+            texture = open_material(container.write(forged)).texture
+            assert texture.mip(0).isfinite().all()
+        except SmaltiError:
+            continue
+    many = dataclasses.replace(held, sections=held.sections[:-1])
+    with pytest.raises(FormatError, match="sections of network and grids; this layout has"):
+        open_material(container.write(many))
+    with pytest.raises(FormatError, match="over the limit of 100"):
+        open_material(data, max_pixels=100)
+    with pytest.raises(FormatError, match="this file's codec is number 1, not neural-texture"):
+        open_material(smalti.encode(make_picture(3, 8, 8), effort="ultrafast"))
+
+
+def run(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
+    monkeypatch.setattr("sys.argv", ["smalti", "material", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    out, err = capsys.readouterr()
+    return exit_.value.code, out, err
+
+
+def test_the_commands(maps, tmp_path, monkeypatch, capsys):
+    source, file = tmp_path / "maps", tmp_path / "m.smt"
+    source.mkdir()
+    for name, x in maps.items():
+        save(x, source / f"{name}.png")
+    code, out, _ = run(
+        monkeypatch,
+        capsys,
+        "fit",
+        source,
+        file,
+        "--rounds",
+        2,
+        "--bpp",
+        16,
+        "--weights",
+        "normal=2",
+    )
+    assert (code, "4 maps, 8 channels" in out) == (0, True)
+    assert open_material(file.read_bytes()).maps[0].name == "albedo"
+    code, out, _ = run(monkeypatch, capsys, "info", file)
+    assert "in memory" in out
+    assert "on disk" in out
+    arguments = ["--map", "ao", "--mip", 1, "--window", "5x6+7+8"]
+    code, _, _ = run(monkeypatch, capsys, "decode", file, tmp_path / "drawn", *arguments)
+    assert smalti.load(tmp_path / "drawn" / "ao.png").shape == (1, 6, 5)
+    code, _, err = run(monkeypatch, capsys, "decode", file, tmp_path / "drawn")
+    assert (code, "ao.png exists" in err) == (1, True)
+    code, _, _ = run(monkeypatch, capsys, "decode", file, tmp_path / "small", "--size", "20x30")
+    assert smalti.load(tmp_path / "small" / "albedo.png").shape == (3, 30, 20)
+    code, out, _ = run(monkeypatch, capsys, "export", file, tmp_path / "wgsl", "--shader", "wgsl")
+    assert {p.name for p in (tmp_path / "wgsl").iterdir()} == {
+        "grids.bin", "weights.bin", "decode.wgsl", "material.json"
+    }  # fmt: skip
+    for wrong, sentence in (
+        (("fit", source, tmp_path / "m.png"), "last the .smt file"),
+        (("fit", tmp_path / "none", file), "no such file or folder"),
+        (("fit", source, file, "--weights", "normal=much"), "write NAME=NUMBER"),
+        (("decode", file, tmp_path, "--map", "height"), "no map 'height'"),
+        (("export", file, tmp_path), "name either --shader"),
+        (("info", source / "ao.png"), "no .smt file"),
+    ):
+        code, _, err = run(monkeypatch, capsys, *wrong)
+        assert (code, sentence in err) == (1, True), err
