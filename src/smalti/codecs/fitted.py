@@ -72,7 +72,7 @@ class Fitted(Codec):
             raise OptionError(f"levels {levels}; each is the one before it or one less")
         if not 1 <= self.hidden <= MAX_HIDDEN:
             raise OptionError(f"hidden {self.hidden}; it must lie in 1 .. {MAX_HIDDEN}")
-        if not 32 <= self.tile <= 4096 or self.tile % 16:
+        if not 32 <= self.tile <= 4096 or int(self.tile) % 16:
             raise OptionError(f"tile {self.tile}; it is a multiple of 16 in 32 .. 4096")
 
     @property
