@@ -44,7 +44,7 @@ class Fitted(Codec):
     normative. After Ladune et al. 2023 (Cool-Chic, arXiv 2212.05458) and Kim et al. 2023 (C3, arXiv
     2312.02753).
 
-    With `texture` no grid is finer than half the resolution: 0.88 values a texel in memory in place
+    With `texture` no grid is finer than half the resolution: 0.97 values a texel in memory in place
     of 1.58, and a little more rate.
     """
 
