@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 # numba's cache watches one file a kernel, not the kernels that it calls: a changed one gets a
@@ -52,3 +53,14 @@ def make_picture(channels: int, height: int, width: int, seed: int = 0) -> torch
 @pytest.fixture
 def picture():
     return make_picture
+
+
+def run(monkeypatch, capsys, *arguments: str | Path) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error of one command."""
+    from smalti.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["smalti", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    printed = capsys.readouterr()
+    return stop.value.code, printed.out, printed.err

@@ -1,16 +1,15 @@
 """The command as a user meets it: outputs, one-sentence errors, exit codes, no half files."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
 import smalti
-from smalti.cli import main, paths
+from smalti.cli import paths
 from smalti.errors import OptionError
 from smalti.files import PICTURE_SUFFIXES
 
-from conftest import make_picture
+from conftest import make_picture, run
 
 
 @pytest.fixture
@@ -18,15 +17,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     smalti.save(make_picture(3, 20, 30), "a.png")
     return tmp_path
-
-
-def run(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error of one command."""
-    monkeypatch.setattr(sys, "argv", ["smalti", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    printed = capsys.readouterr()
-    return stop.value.code, printed.out, printed.err
 
 
 def test_encode_info_decode(folder, monkeypatch, capsys):

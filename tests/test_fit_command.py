@@ -13,12 +13,11 @@ import smalti
 from smalti import live
 from smalti.cli import fit as command
 from smalti.cli import live as watching
-from smalti.cli import main
 from smalti.cli.fit_state import ABOUT
 from smalti.codecs.fitted import Fitted, FittedOptions
 from smalti.fitted.fit import Fit
 
-from conftest import make_picture
+from conftest import make_picture, run
 
 SMALL = ("--codec", "fitted:hidden=8", "--threads", "1")
 
@@ -28,15 +27,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     smalti.save(make_picture(3, 40, 48), "a.png")
     return tmp_path
-
-
-def run(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error of one command."""
-    monkeypatch.setattr(sys, "argv", ["smalti", "fit", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    printed = capsys.readouterr()
-    return stop.value.code, printed.out, printed.err
 
 
 def signal_at(monkeypatch, *steps: int) -> None:
@@ -59,7 +49,7 @@ def session(steps: int = 12, channels: int = 3):
 @pytest.mark.parametrize("extra", [(), ("--texture",), ("--target-psnr", "25")])
 def test_a_file_as_encode_writes_it(folder, monkeypatch, capsys, extra):
     arguments = ("a.png", "b.smt", *SMALL, "--steps", "12", "--seed", "3", *extra)
-    code, out, _ = run(monkeypatch, capsys, *arguments)
+    code, out, _ = run(monkeypatch, capsys, "fit", *arguments)
     data = Path("b.smt").read_bytes()
     assert code == 0
     assert f"a.png -> b.smt: {len(data):,} bytes, {8 * len(data) / 1920:.3f} bpp" in out
@@ -74,13 +64,13 @@ def test_a_file_as_encode_writes_it(folder, monkeypatch, capsys, extra):
 
 def test_interrupted_once_it_writes_and_goes_on(folder, monkeypatch, capsys):
     arguments = ("a.png", "b.smt", *SMALL, "--steps", "80")
-    run(monkeypatch, capsys, *arguments)
+    run(monkeypatch, capsys, "fit", *arguments)
     whole = Path("b.smt").read_bytes()
     Path("b.smt").unlink()
     with monkeypatch.context() as patch:
         signal_at(patch, 9)
         patch.setattr(command, "SECONDS_BETWEEN_FRAMES", 0)
-        code, out, err = run(monkeypatch, capsys, *arguments)
+        code, out, err = run(monkeypatch, capsys, "fit", *arguments)
     assert code == 130
     assert "a.png -> b.smt" in out
     assert "the same command goes on from it: smalti fit a.png b.smt" in out
@@ -89,7 +79,7 @@ def test_interrupted_once_it_writes_and_goes_on(folder, monkeypatch, capsys):
     assert hurried != whole
     assert smalti.decode(hurried).shape == (3, 40, 48)
     assert Path("b.smt.fit").exists()
-    code, out, _ = run(monkeypatch, capsys, *arguments)
+    code, out, _ = run(monkeypatch, capsys, "fit", *arguments)
     assert code == 0
     assert "resumed at step 9 of 80" in out
     assert Path("b.smt").read_bytes() == whole  # as if nothing had happened
@@ -99,7 +89,7 @@ def test_interrupted_once_it_writes_and_goes_on(folder, monkeypatch, capsys):
 def test_interrupted_twice_it_stops_at_once(folder, monkeypatch, capsys):
     signal_at(monkeypatch, 9, 12)
     monkeypatch.setattr(command, "SECONDS_BETWEEN_FRAMES", 0)
-    code, _, err = run(monkeypatch, capsys, "a.png", *SMALL, "--steps", "80")
+    code, _, err = run(monkeypatch, capsys, "fit", "a.png", *SMALL, "--steps", "80")
     assert code == 130
     assert "smalti: interrupted, no half-written file is left; a.smt.fit is kept" in err
     assert "Traceback" not in err
@@ -111,7 +101,7 @@ def test_a_state_of_something_else_is_told(folder, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         signal_at(patch, 5)
         patch.setattr(command, "SECONDS_BETWEEN_FRAMES", 0)
-        run(monkeypatch, capsys, *arguments)
+        run(monkeypatch, capsys, "fit", *arguments)
     state = Path("b.smt.fit").read_bytes()
     smalti.save(make_picture(3, 40, 48, seed=1), "c.png")
     for changed, sentence in (
@@ -120,7 +110,7 @@ def test_a_state_of_something_else_is_told(folder, monkeypatch, capsys):
         ((*arguments[:-1], "90"), "b.smt.fit is of a fit with steps=80 and not 90"),
         ((*arguments, "--texture"), "texture=False and not True"),
     ):
-        code, _, err = run(monkeypatch, capsys, *changed)
+        code, _, err = run(monkeypatch, capsys, "fit", *changed)
         assert code == 1
         assert err.startswith("smalti: ")
         assert err.count("\n") == 1
@@ -130,7 +120,7 @@ def test_a_state_of_something_else_is_told(folder, monkeypatch, capsys):
     damaged[len(damaged) // 2] ^= 1
     for content in (bytes(damaged), state[:1000], b"", b"no state"):
         Path("b.smt.fit").write_bytes(content)
-        code, _, err = run(monkeypatch, capsys, *arguments)
+        code, _, err = run(monkeypatch, capsys, "fit", *arguments)
         assert (code, err) == (1, "smalti: b.smt.fit is damaged; remove it to begin anew\n")
 
 
@@ -153,7 +143,7 @@ def test_a_state_of_something_else_is_told(folder, monkeypatch, capsys):
 def test_a_users_mistake_is_one_sentence(folder, monkeypatch, capsys, arguments, sentence):
     smalti.save(make_picture(3, 8, 8), "old.png")
     Path("old.smt").write_bytes(b"old")
-    code, _, err = run(monkeypatch, capsys, *arguments)
+    code, _, err = run(monkeypatch, capsys, "fit", *arguments)
     assert code == 1
     assert err.startswith("smalti: ")
     assert err.count("\n") == 1
@@ -175,7 +165,7 @@ def test_a_state_that_is_saved_on_the_way_is_removed_at_the_end(folder, monkeypa
         return real(self)
 
     monkeypatch.setattr(Fit, "step", step)
-    assert run(monkeypatch, capsys, "a.png", *SMALL, "--steps", "6")[0] == 0
+    assert run(monkeypatch, capsys, "fit", "a.png", *SMALL, "--steps", "6")[0] == 0
     assert seen == [False, False, True, True, True, True]  # the first step gives no frame
     assert sorted(path.name for path in Path().iterdir()) == ["a.png", "a.smt"]
 
@@ -255,7 +245,7 @@ def test_keys(folder, monkeypatch, capsys):
     monkeypatch.setattr(watching, "view_of", lambda title, live: view)
     monkeypatch.setattr(command, "SECONDS_BETWEEN_FRAMES", 0)
     monkeypatch.setattr(live, "MEASURING", 1e9)
-    code, out, _ = run(monkeypatch, capsys, "a.png", *SMALL, "--steps", "400", "--live")
+    code, out, _ = run(monkeypatch, capsys, "fit", "a.png", *SMALL, "--steps", "400", "--live")
     assert code == 0
     assert view.shown == [2, 3, 4, 5, 6, 7, 8]
     assert view.said[:2] == ["paused; Space goes on", "going on"]
@@ -271,7 +261,7 @@ def test_without_a_display_the_terminal_shows_the_numbers(folder, monkeypatch, c
         raise RuntimeError("no display name and no $DISPLAY environment variable")
 
     monkeypatch.setattr(watching, "Window", no_window)
-    code, out, err = run(monkeypatch, capsys, "a.png", *SMALL, "--steps", "8", "--live")
+    code, out, err = run(monkeypatch, capsys, "fit", "a.png", *SMALL, "--steps", "8", "--live")
     assert code == 0
     assert "no window here (no display name" in err
     assert "step 8 of 8" in err

@@ -9,7 +9,6 @@ import torch
 import smalti
 from neural_maps import ODD, make_maps
 from smalti import container
-from smalti.cli import main
 from smalti.errors import FormatError, ImageError, OptionError, SmaltiError
 from smalti.image import save, to_uint8
 from smalti.material import codec_for, fit_material, open_material, write_material
@@ -18,7 +17,7 @@ from smalti.neural.fit import blocks_of, first_network
 from smalti.neural.layout import BUDGETS, Grid, Layout
 from smalti.neural.maps import Map, kind_of, mip_levels
 
-from conftest import make_picture
+from conftest import make_picture, run
 
 
 @pytest.fixture(scope="module")
@@ -258,14 +257,6 @@ def test_forged_materials_are_refused_or_decode(data):
         open_material(smalti.encode(make_picture(3, 8, 8), effort="ultrafast"))
 
 
-def run(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["smalti", "material", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    out, err = capsys.readouterr()
-    return exit_.value.code, out, err
-
-
 def test_the_commands(maps, tmp_path, monkeypatch, capsys):
     source, file = tmp_path / "maps", tmp_path / "m.smt"
     source.mkdir()
@@ -274,6 +265,7 @@ def test_the_commands(maps, tmp_path, monkeypatch, capsys):
     code, out, _ = run(
         monkeypatch,
         capsys,
+        "material",
         "fit",
         source,
         file,
@@ -286,17 +278,23 @@ def test_the_commands(maps, tmp_path, monkeypatch, capsys):
     )
     assert (code, "4 maps, 8 channels" in out) == (0, True)
     assert open_material(file.read_bytes()).maps[0].name == "albedo"
-    code, out, _ = run(monkeypatch, capsys, "info", file)
+    code, out, _ = run(monkeypatch, capsys, "material", "info", file)
     assert "in memory" in out
     assert "on disk" in out
     arguments = ["--map", "ao", "--mip", 1, "--window", "5x6+7+8"]
-    code, _, _ = run(monkeypatch, capsys, "decode", file, tmp_path / "drawn", *arguments)
+    code, _, _ = run(
+        monkeypatch, capsys, "material", "decode", file, tmp_path / "drawn", *arguments
+    )
     assert smalti.load(tmp_path / "drawn" / "ao.png").shape == (1, 6, 5)
-    code, _, err = run(monkeypatch, capsys, "decode", file, tmp_path / "drawn")
+    code, _, err = run(monkeypatch, capsys, "material", "decode", file, tmp_path / "drawn")
     assert (code, "ao.png exists" in err) == (1, True)
-    code, _, _ = run(monkeypatch, capsys, "decode", file, tmp_path / "small", "--size", "20x30")
+    code, _, _ = run(
+        monkeypatch, capsys, "material", "decode", file, tmp_path / "small", "--size", "20x30"
+    )
     assert smalti.load(tmp_path / "small" / "albedo.png").shape == (3, 30, 20)
-    code, out, _ = run(monkeypatch, capsys, "export", file, tmp_path / "wgsl", "--shader", "wgsl")
+    code, out, _ = run(
+        monkeypatch, capsys, "material", "export", file, tmp_path / "wgsl", "--shader", "wgsl"
+    )
     assert {p.name for p in (tmp_path / "wgsl").iterdir()} == {
         "grids.bin", "weights.bin", "decode.wgsl", "material.json"
     }  # fmt: skip
@@ -308,5 +306,5 @@ def test_the_commands(maps, tmp_path, monkeypatch, capsys):
         (("export", file, tmp_path), "name either --shader"),
         (("info", source / "ao.png"), "no .smt file"),
     ):
-        code, _, err = run(monkeypatch, capsys, *wrong)
+        code, _, err = run(monkeypatch, capsys, "material", *wrong)
         assert (code, sentence in err) == (1, True), err

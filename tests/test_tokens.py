@@ -2,7 +2,6 @@
 
 import json
 import random
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,12 @@ import pytest
 import torch
 
 import smalti
-from smalti.cli import main
 from smalti.errors import FormatError, OptionError
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
 from smalti.ops import fsq
 from smalti.tokens import ImageVocabulary, coding, files, rows, shards
 
-from conftest import make_picture
+from conftest import make_picture, run
 
 LEVELS = (4, 3, 3)  # 36 codes
 VOCABULARY = ImageVocabulary(LEVELS, 100)
@@ -280,14 +278,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     smalti.save(make_picture(3, 19, 30), "a.png")
     return tmp_path
-
-
-def run(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["smalti", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    printed = capsys.readouterr()
-    return stop.value.code, printed.out, printed.err
 
 
 def test_tokens_and_untokens(folder, weights, monkeypatch, capsys):

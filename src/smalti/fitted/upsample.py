@@ -18,26 +18,35 @@ FAST = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 SUMS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 
 
+@njit(forceinline=True, **FAST)
+def _between(source, row, taps, line):
+    """Into `line` new row `row` before its columns are doubled, ends repeated; the four old rows."""
+    h, w = source.shape
+    j = row >> 1
+    if row & 1:
+        a, b, c, d = min(j + 2, h - 1), min(j + 1, h - 1), j, max(j - 1, 0)
+    else:
+        a, b, c, d = max(j - 2, 0), max(j - 1, 0), j, min(j + 1, h - 1)
+    t0, t1, t2, t3 = taps[0], taps[1], taps[2], taps[3]
+    ya, yb, yc, yd = source[a], source[b], source[c], source[d]
+    middle = line[2 : w + 2]
+    for i in range(w):
+        middle[i] = t0 * ya[i] + t1 * yb[i] + t2 * yc[i] + t3 * yd[i]
+    line[0] = line[1] = line[2]
+    line[w + 2] = line[w + 3] = line[w + 1]
+    return a, b, c, d
+
+
 @njit(**FAST)
 def double(source, taps, target):
     """source `h w` -> target, at most `2h 2w` (what lies beyond its end is cut off)."""
-    h, w = source.shape
+    w = source.shape[1]
     rows, columns = target.shape
     t0, t1, t2, t3 = taps[0], taps[1], taps[2], taps[3]
     line = np.empty(w + 4, np.float32)
     wide = np.empty(2 * w, np.float32)
     for row in range(rows):
-        j, odd = row >> 1, row & 1
-        if odd:
-            ja, jb, jc, jd = min(j + 2, h - 1), min(j + 1, h - 1), j, max(j - 1, 0)
-        else:
-            ja, jb, jc, jd = max(j - 2, 0), max(j - 1, 0), j, min(j + 1, h - 1)
-        a, b, c, d = source[ja], source[jb], source[jc], source[jd]
-        middle = line[2 : w + 2]
-        for i in range(w):
-            middle[i] = t0 * a[i] + t1 * b[i] + t2 * c[i] + t3 * d[i]
-        line[0] = line[1] = line[2]
-        line[w + 2] = line[w + 3] = line[w + 1]
+        _between(source, row, taps, line)
         for i in range(w):
             wide[2 * i] = t0 * line[i] + t1 * line[i + 1] + t2 * line[i + 2] + t3 * line[i + 3]
             wide[2 * i + 1] = (
@@ -51,29 +60,20 @@ def double(source, taps, target):
 @njit(**SUMS)
 def double_back(source, taps, d_target, d_source, d_taps):
     """The gradients of `double`, added to d_source and d_taps."""
-    h, w = source.shape
+    w = source.shape[1]
     rows, columns = d_target.shape
     t0, t1, t2, t3 = taps[0], taps[1], taps[2], taps[3]
     line = np.empty(w + 4, np.float32)
     d_line = np.empty(w + 4, np.float32)
     # gradients of the even and odd new nodes, with zeros before and behind for the sums below
-    even, odd_ = np.zeros(w + 8, np.float32), np.zeros(w + 8, np.float32)
+    even, odd = np.zeros(w + 8, np.float32), np.zeros(w + 8, np.float32)
     s0 = s1 = s2 = s3 = np.float32(0)
     for row in range(rows):
-        j, odd = row >> 1, row & 1
-        if odd:
-            ja, jb, jc, jd = min(j + 2, h - 1), min(j + 1, h - 1), j, max(j - 1, 0)
-        else:
-            ja, jb, jc, jd = max(j - 2, 0), max(j - 1, 0), j, min(j + 1, h - 1)
+        ja, jb, jc, jd = _between(source, row, taps, line)
         a, b, c, d = source[ja], source[jb], source[jc], source[jd]
-        middle = line[2 : w + 2]
-        for i in range(w):
-            middle[i] = t0 * a[i] + t1 * b[i] + t2 * c[i] + t3 * d[i]
-        line[0] = line[1] = line[2]
-        line[w + 2] = line[w + 3] = line[w + 1]
         d_out = d_target[row]
         half = columns >> 1
-        e, o = even[4 : w + 4], odd_[4 : w + 4]
+        e, o = even[4 : w + 4], odd[4 : w + 4]
         for i in range(half):
             e[i] = d_out[2 * i]
             o[i] = d_out[2 * i + 1]
@@ -87,10 +87,10 @@ def double_back(source, taps, d_target, d_source, d_taps):
             s3 += e[i] * line[i + 3] + o[i] * line[i + 1]
         for i in range(w + 4):
             d_line[i] = (
-                t0 * (even[i + 4] + odd_[i])
-                + t1 * (even[i + 3] + odd_[i + 1])
-                + t2 * (even[i + 2] + odd_[i + 2])
-                + t3 * (even[i + 1] + odd_[i + 3])
+                t0 * (even[i + 4] + odd[i])
+                + t1 * (even[i + 3] + odd[i + 1])
+                + t2 * (even[i + 2] + odd[i + 2])
+                + t3 * (even[i + 1] + odd[i + 3])
             )
         d_line[2] += d_line[0] + d_line[1]
         d_line[w + 1] += d_line[w + 2] + d_line[w + 3]

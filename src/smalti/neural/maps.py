@@ -40,8 +40,8 @@ def kind_of(name: str) -> str:
             return kind
     known = ", ".join(names[0] for names in NAMES.values())
     raise OptionError(
-        f"what is the map {name!r}? Its name is none of the known ones ({known}, roughness, ao, "
-        "height ...); rename the file, or leave it out"
+        f"what is the map {name!r}? Its name is none of the known ones ({known} ...); "
+        "rename the file, or leave it out"
     )
 
 
