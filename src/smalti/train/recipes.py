@@ -12,8 +12,8 @@ from smalti.errors import OptionError
 from smalti.models.fsq import FsqConfig
 from smalti.models.patch import PatchConfig
 from smalti.models.rgba import RgbaConfig
+from smalti.train.coarse_recipes import COARSE_RECIPES
 from smalti.train.data import Batches
-from smalti.train.digit_recipes import DIGIT_RECIPES
 from smalti.train.lm_recipe import LM_RECIPES, LmRecipe
 from smalti.train.loop import Options, train
 from smalti.train.losses import PictureLoss, StructuralRgba
@@ -190,7 +190,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "rgba-finetune": rgba_finetune,
     "patch-f8c16": patch_f8c16,
     "patch-card": patch_card,
-    **DIGIT_RECIPES,
+    **COARSE_RECIPES,
     **PATCH_RECIPES,
 }
 

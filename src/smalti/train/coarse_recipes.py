@@ -40,7 +40,23 @@ def fsq_digits_f4() -> Recipe:
     )
 
 
-DIGIT_RECIPES: dict[str, Callable[[], Recipe]] = {
+def fsq_natural() -> Recipe:
+    """A picture of 64 x 64 texels as 8 x 8 tokens of 1,000 codes: coarse, and short to read.
+
+    smalti train fsq-natural --data STL10_TRAIN NATURAL96.npz
+    """
+    return Recipe(
+        name="fsq-natural",
+        model=FsqConfig(levels=(8, 5, 5, 5), width=56, blocks=1, factor=8),
+        loss=PictureLoss(),
+        steps=600,
+        batch=16,
+        side=64,
+    )
+
+
+COARSE_RECIPES: dict[str, Callable[[], Recipe]] = {
     "fsq-digits": fsq_digits,
     "fsq-digits-f4": fsq_digits_f4,
+    "fsq-natural": fsq_natural,
 }
