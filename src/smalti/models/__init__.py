@@ -16,6 +16,9 @@ M = TypeVar("M", bound="Model")
 # Class name, as a weights file's metadata has it -> where it lives.
 MODELS: dict[str, str] = {
     "FsqAutoencoder": "smalti.models.fsq",
+    "LegacyDiffuser": "smalti.models.r2_legacy",
+    "LegacyLabelEncoder": "smalti.models.r2_legacy",
+    "LegacyResampler": "smalti.models.r2_legacy",
     "PatchAutoencoder": "smalti.models.patch",
     "RgbaAutoencoder": "smalti.models.rgba",
     "StackedPatchAutoencoder": "smalti.models.patch_stages",

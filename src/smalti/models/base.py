@@ -84,7 +84,7 @@ class Model(nn.Module):
             if fields is None or not fields.keys() <= _names(cls.Config):  # no config of ours
                 if not originals.is_original(cls, tensors):
                     raise WeightsError(undescribed(path, kind, tensors))
-                fields = {}
+                tensors, fields = cls.from_original(tensors), {}
         try:
             model = cls(config_of(cls.Config, fields))
             model.load_state_dict({key: value.to(dtype) for key, value in tensors.items()})
@@ -92,6 +92,11 @@ class Model(nn.Module):
             reason = str(cause).partition("\n")[0]
             raise WeightsError(f"{path.name} does not fit {cls.__name__}: {reason}") from cause
         return model.to(device, dtype).eval()
+
+    @classmethod
+    def from_original(cls, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The original's state dict under our keys and in our shapes; most have the same."""
+        return tensors
 
     def save_pretrained(self, path: str | Path, *, dtype: torch.dtype = torch.float16) -> None:
         """Write weights and config, the same bytes every time.

@@ -3,7 +3,8 @@
 A state dict is an original's if its keys and shapes are those of our model with its default
 config. StupidAE (Muinez/StupidAE, smol_f8c16.pt) and Parallax Vision Boxes-RGBA
 (Parallax-labs-1/parallax_VISION-boxes-RGBA, model.pt) are so as they come, because our models keep
-their names. The names inside QKVAE-1m's file (Glint-Research/QKVAE-1m, model.safetensors) are
+their names. Those of R2IR and R2ID (Yegor-men/resolution-invariant-image-diffuser) are so after
+`Model.from_original` has renamed them. The names inside QKVAE-1m's file (Glint-Research/QKVAE-1m, model.safetensors) are
 not published with its layers; `FsqAutoencoder` says in which order its layers stand.
 """
 
@@ -29,7 +30,25 @@ def unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def is_original(cls: type["Model"], tensors: dict[str, Tensor]) -> bool:
     """Whether these are the keys and shapes of the model with its default config."""
+    tensors = cls.from_original(tensors)
     return {key: tuple(value.shape) for key, value in tensors.items()} == shapes(cls)
+
+
+def renamed(tensors: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
+    """The tensors under keys whose dotted parts are replaced, longest names first.
+
+    Args:
+        names: part of a key, of one or several names -> ours; "" for a tensor that we do not keep.
+    """
+    found = {}
+    for key, value in tensors.items():
+        ours = f".{key}."
+        for name in sorted(names, key=len, reverse=True):
+            if f".{name}." in ours:
+                ours = ours.replace(f".{name}.", f".{names[name]}." if names[name] else "")
+        if ours:
+            found[ours.strip(".")] = value
+    return found
 
 
 @lru_cache(maxsize=8)
