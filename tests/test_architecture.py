@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "gpu": {"errors", "bc7"},
     "explain": {"errors", "bc7"},
     "jit": set(),
+    "diffusion": {"errors", "ops"},
     "weights": {"errors", "files", "container"},
     "models": {"errors", "files", "weights", "ops"},
     "container": {"errors", "entropy"},

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 import r2_statement as statement
 import smalti
+from smalti.diffusion import legacy
 from smalti.errors import ImageError, OptionError
 from smalti.models.r2_legacy import (
     DIFFUSER_16X,
@@ -188,3 +189,118 @@ def test_save_and_load(resampler, tmp_path):
     again = smalti.load_model(str(tmp_path / "a.safetensors"))
     x = torch.rand(1, 2, 4, 4)
     assert torch.equal(again.encode(x, (2, 2)), resampler.encode(x, (2, 2)))
+
+
+@pytest.mark.parametrize(("steps", "guidance", "eta"), [(1, 1, 0), (7, 1, 1), (20, 4, 2)])
+def test_sampler_is_the_statement(steps, guidance, eta):
+    """With a predictor that is exact for pictures of one colour, whichever the noise."""
+    random = torch.Generator().manual_seed(3)
+    start = torch.randn(2, 3, 2, 4, generator=random, dtype=torch.float64)
+    state = random.get_state()
+    noises = [torch.randn(start.shape, generator=random, dtype=torch.float64) for _ in range(steps)]
+
+    def predict(x, share):
+        a = float(share.ravel()[0]) if isinstance(share, Tensor) else share
+        return [(x - a**0.5 * target) / (1 - a) ** 0.5 for target in (0.1, 0.4)]
+
+    random.set_state(state)
+    found = legacy.sample(predict, start, steps=steps, guidance=guidance, eta=eta, generator=random)
+    expected = statement.sample(predict, start.numpy(), [z.numpy() for z in noises], guidance, eta)
+    assert np.allclose(found.numpy(), expected, rtol=0, atol=1e-3)  # ᾱ in float32 here
+    if eta == 0:
+        assert torch.allclose(found, torch.full_like(found, 0.4), atol=0.05)
+
+
+def test_schedule():
+    t = torch.linspace(0, 1, 9)
+    assert close(legacy.alpha_bar(t), [statement.alpha_bar(float(u)) for u in t], 1e-6)
+    assert float(legacy.alpha_bar(t)[0]) == pytest.approx(0.99984, abs=1e-5)
+    z, noise = torch.ones(2, 1, 2, 2), torch.full((2, 1, 2, 2), 3.0)
+    found = legacy.corrupt(z, noise, torch.tensor([1.0, 0.36]))
+    assert torch.allclose(found[:, 0, 0, 0], torch.tensor([1.0, 0.6 + 0.8 * 3]))
+    with pytest.raises(OptionError, match="0 steps"):
+        legacy.sample(lambda z, share: [z, z], noise, steps=0)
+
+
+def attention_of_original(prefix: str, width: int) -> dict[str, tuple[int, ...]]:
+    shapes = {}
+    for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
+        shapes |= {f"{prefix}.{part}.weight": (width, width), f"{prefix}.{part}.bias": (width,)}
+    for part in ("norm_q", "norm_k"):
+        shapes |= {f"{prefix}.{part}.weight": (width,), f"{prefix}.{part}.bias": (width,)}
+    return shapes
+
+
+def convolution(prefix: str, n_in: int, n_out: int) -> dict[str, tuple[int, ...]]:
+    return {f"{prefix}.weight": (n_out, n_in, 1, 1), f"{prefix}.bias": (n_out,)}
+
+
+def r2ir_as_published() -> dict[str, tuple[int, ...]]:
+    shapes = {"pos_embed.frequencies": (16,)}
+    for part, n_in in (("color", 129), ("pos", 128), ("latent", 192)):
+        shapes |= convolution(f"{part}_to_embed_proj", n_in, 192)
+    shapes |= convolution("enc_out_proj.0", 192, 64) | convolution("dec_out_proj.0", 192, 1)
+    for block in [f"{half}_blocks.{i}" for half in ("enc", "dec") for i in range(4)]:
+        shapes |= attention_of_original(f"{block}.attn", 192)
+        for norm in ("attn_ada", "ffn_norm"):
+            shapes |= {f"{block}.{norm}.gamma": (192,), f"{block}.{norm}.beta": (192,)}
+        shapes |= {f"{block}.{part}_scalar": (192,) for part in ("attn", "ffn", "final")}
+        shapes |= convolution(f"{block}.ffn.0", 192, 768) | convolution(f"{block}.ffn.3", 768, 192)
+    return shapes
+
+
+def r2id_as_published() -> dict[str, tuple[int, ...]]:
+    shapes = {"pos_embed.frequencies": (16,), "time_embed.frequencies": (10,)}
+    shapes |= convolution("proj_to_latent", 192, 192) | convolution("latent_to_epsilon", 192, 64)
+    shapes |= {"film_proj.0.weight": (128, 20), "film_proj.2.weight": (128, 128)}
+    shapes |= {"film_proj.0.bias": (128,), "film_proj.2.bias": (128,)}
+    for half, branches in (("enc", ["self"]), ("dec", ["self", "cross"])):
+        for block in [f"{half}_blocks.{i}" for i in range(8)]:
+            for branch in branches:
+                shapes |= attention_of_original(f"{block}.{branch}_attn.mha", 192)
+            for norm in [*branches, "ffn"]:
+                key = f"{block}.{norm}_ada"
+                shapes |= {f"{key}.gb.0.weight": (384, 128), f"{key}.gb.0.bias": (384,)}
+                shapes |= {f"{key}.norm.gamma": (192,), f"{key}.norm.beta": (192,)}
+            shapes |= {f"{block}.{part}_scalar": (192,) for part in [*branches, "ffn", "final"]}
+            shapes |= convolution(f"{block}.ffn.net.0", 192, 768)
+            shapes |= convolution(f"{block}.ffn.net.3", 768, 192)
+    return shapes
+
+
+@pytest.mark.parametrize(
+    ("kind", "shapes", "here", "there"),
+    [
+        (
+            "LegacyResampler",
+            r2ir_as_published(),
+            "decoder.3.attention.query.weight",
+            "dec_blocks.3.attn.q_proj.weight",
+        ),
+        (
+            "LegacyDiffuser",
+            r2id_as_published(),
+            "decoder.1.cross_norm.film.bias",
+            "dec_blocks.1.cross_ada.gb.0.bias",
+        ),
+        (
+            "LegacyLabelEncoder",
+            {
+                "token_proj.weight": (384, 10),
+                "token_proj.bias": (384,),
+                "token_norm.weight": (192,),
+                "token_norm.bias": (192,),
+            },
+            "norm.bias",
+            "token_norm.bias",
+        ),
+    ],
+)
+def test_checkpoints_as_published(kind, shapes, here, there, tmp_path):
+    """Names and shapes of the original's files, not made from our models."""
+    random = torch.Generator().manual_seed(0)
+    state = {key: torch.randn(shape, generator=random) for key, shape in shapes.items()}
+    torch.save(state, tmp_path / "a.pt")
+    model = smalti.load_model(str(tmp_path / "a.pt"))
+    assert type(model).__name__ == kind
+    assert torch.equal(model.state_dict()[here], state[there])

@@ -3,9 +3,10 @@
 A state dict is an original's if its keys and shapes are those of our model with its default
 config. StupidAE (Muinez/StupidAE, smol_f8c16.pt) and Parallax Vision Boxes-RGBA
 (Parallax-labs-1/parallax_VISION-boxes-RGBA, model.pt) are so as they come, because our models keep
-their names. Those of R2IR and R2ID (Yegor-men/resolution-invariant-image-diffuser) are so after
-`Model.from_original` has renamed them. The names inside QKVAE-1m's file (Glint-Research/QKVAE-1m, model.safetensors) are
-not published with its layers; `FsqAutoencoder` says in which order its layers stand.
+their names. R2IR, R2ID and its label encoder (Yegor-men/resolution-invariant-image-diffuser) are
+so once `Model.from_original` has renamed them. The names inside QKVAE-1m's file
+(Glint-Research/QKVAE-1m, model.safetensors) are not published with its layers;
+`FsqAutoencoder` says in which order its layers stand.
 """
 
 from functools import lru_cache

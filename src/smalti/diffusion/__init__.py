@@ -1,0 +1,1 @@
+"""Schedules of noise, and samplers: functions that know no model and no file."""
