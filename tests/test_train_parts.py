@@ -13,7 +13,7 @@ from smalti.models.fsq import FsqAutoencoder, FsqConfig
 from smalti.models.patch import PatchAutoencoder, PatchConfig
 from smalti.train import launch
 from smalti.train.losses import PictureLoss, StructuralRgba, multiscale_ssim, sobel
-from smalti.train.optimizers import hidden_weights, optimizer_of
+from smalti.train.optimizers import Muon, hidden_weights, optimizer_of
 from smalti.train.precision import Precision
 from smalti.train.quick import DoublingConv, GroupNormSilu, HalvingPair, quicken
 from smalti.train.recipe import Optimization
@@ -125,6 +125,24 @@ def test_muon_takes_hidden_weights_whichever_way_they_lie_in_memory():
     for key, value in results[0].items():
         # Muon rounds to bfloat16 within, and another order of columns rounds otherwise.
         torch.testing.assert_close(results[1][key], value, rtol=0.05, atol=0.01)
+
+
+@pytest.mark.parametrize("shape", [(24, 60), (60, 24)])
+def test_muon_without_bfloat16_takes_the_steps_of_torch(shape, monkeypatch):
+    monkeypatch.setattr("smalti.train.optimizers.best", lambda device: "no")
+    torch.manual_seed(0)
+    start = torch.randn(shape)
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    settings = {"lr": 0.02, "weight_decay": 0.1}
+    optimizers = Muon([ours], **settings), torch.optim.Muon([theirs], **settings)
+    for _ in range(3):
+        gradient = torch.randn(shape)
+        for parameter, optimizer in zip((ours, theirs), optimizers, strict=True):
+            parameter.grad = gradient.clone()
+            optimizer.step()
+    way = (theirs - start).abs().mean()
+    assert (ours - theirs).abs().mean() < 0.05 * way  # bfloat16 has 8 bits
+    optimizers[0].load_state_dict(optimizers[1].state_dict())
 
 
 def test_snoo_is_its_formula_and_lookahead_without_momentum():
