@@ -184,8 +184,8 @@ def train(
         schedule.step()
         on_step(step + 1, steps)
         if (step + 1) % CHECKPOINT == 0:
-            _store([*(thing.state_dict() for thing in parts), step + 1], part)
-    _store(judge.state_dict(), path)
+            store([*(thing.state_dict() for thing in parts), step + 1], part)
+    store(judge.state_dict(), path)
     part.unlink(missing_ok=True)
 
 
@@ -256,7 +256,7 @@ def _warped(x: Tensor, random: np.random.Generator) -> Tensor:
     return F.grid_sample(x, grid, mode="bicubic", align_corners=False).clamp(0, 1)
 
 
-def _store(state: object, path: Path) -> None:
+def store(state: object, path: Path) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_atomically(path, buffer.getvalue())
