@@ -24,7 +24,8 @@ from smalti.models.r2_legacy_blocks import (
 from smalti.models.r2_legacy_names import DIFFUSER, LABEL_ENCODER, RESAMPLER, from_original
 
 if TYPE_CHECKING:
-    from smalti.models.r2_legacy_fast import FastLegacyDiffuser, FastLegacyResampler
+    from smalti.models.r2_legacy_fast import FastLegacyDiffuser
+    from smalti.models.r2_legacy_fast_resampler import FastLegacyResampler
 
 Size = tuple[int, int]  # height, width
 
@@ -136,11 +137,11 @@ class LegacyResampler(Model):
         x_hat = self._resample(z, size, self.latent_in, self.decoder, self.image_out)
         return x_hat.transpose(1, 2).unflatten(2, size)
 
-    def fast(self, *, dtype: torch.dtype | None = None, **options: int) -> "FastLegacyResampler":
+    def fast(self, *, dtype: torch.dtype | None = None) -> "FastLegacyResampler":
         """The same function for inference; arguments as there."""
-        from smalti.models.r2_legacy_fast import FastLegacyResampler
+        from smalti.models.r2_legacy_fast_resampler import FastLegacyResampler
 
-        return FastLegacyResampler(self, dtype=dtype, **options)
+        return FastLegacyResampler(self, dtype=dtype)
 
     @classmethod
     def from_original(cls, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -223,11 +224,11 @@ class LegacyDiffuser(Model):
         features = time_features(alpha_bar, self.config.time_high, self.config.time_low)
         return self.film(features.to(self.dtype))
 
-    def fast(self, *, dtype: torch.dtype | None = None, **options: bool) -> "FastLegacyDiffuser":
+    def fast(self, *, dtype: torch.dtype | None = None) -> "FastLegacyDiffuser":
         """The same function for inference; arguments as there."""
         from smalti.models.r2_legacy_fast import FastLegacyDiffuser
 
-        return FastLegacyDiffuser(self, dtype=dtype, **options)
+        return FastLegacyDiffuser(self, dtype=dtype)
 
     @classmethod
     def from_original(cls, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

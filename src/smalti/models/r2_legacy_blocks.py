@@ -73,7 +73,7 @@ def legacy_positions(
 
     Oddity: the two systems are jittered apart, so they contradict each other in training.
     """
-    omega = _frequencies(n_high, n_low).to(device)
+    omega = frequencies(n_high, n_low).to(device)
     both = []
     for square in (True, False):
         grid = legacy_grid(height, width, square=square, jittered=jittered, device=device)
@@ -86,10 +86,10 @@ def time_features(
 ) -> Float[Tensor, "B 2*F"]:
     """Normalised Fourier features of ᾱ in [0, 1], in float32. Oddity: of ᾱ, not of log-SNR."""
     u = alpha_bar.float() * (1 - 2 * EDGE) - (0.5 - EDGE)
-    return _normalised_waves(u.unsqueeze(-1) * _frequencies(n_high, n_low).to(u.device))
+    return _normalised_waves(u.unsqueeze(-1) * frequencies(n_high, n_low).to(u.device))
 
 
-def _frequencies(n_high: int, n_low: int) -> Float[Tensor, " F"]:
+def frequencies(n_high: int, n_low: int) -> Float[Tensor, " F"]:
     """π 2^-n_low ... π 2^(n_high - 1)"""
     return math.pi * 2.0 ** (torch.arange(n_high + n_low, dtype=torch.float32) - n_low)
 
