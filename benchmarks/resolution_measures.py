@@ -137,3 +137,8 @@ def in_parts(
 def mean(values: Sequence[float], digits: int = 2) -> float:
     """Mean of dB; infinite where a picture is exact."""
     return round(float(np.mean(values)), digits)
+
+
+def significant(value: float) -> float:
+    """To four significant digits."""
+    return float(f"{value:.4g}")

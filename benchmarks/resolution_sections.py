@@ -157,19 +157,21 @@ def samples(study: Study) -> Iterator[Row]:
                 study.judge, real[..., 0], study.test.labels[:count]
             )
             if fit == "stretch":
-                row["fid"] = round(study.fid(x), 3)
-                row["fid_32"] = round(study.fid(own[:count]), 3)
-                row["resized_fid"] = round(study.fid(plain), 3)
+                row["fid"] = measures.significant(study.fid(x))
+                row["fid_32"] = measures.significant(study.fid(own[:count]))
+                row["resized_fid"] = measures.significant(study.fid(plain))
                 if grid == GRID:
-                    floors[size] = {"real_fid": round(study.fid(as_input(real)), 3)}
-                    floors[size]["floor"] = round(study.fid(study.pictures(OWN, count)), 3)
+                    floors[size] = {"real_fid": measures.significant(study.fid(as_input(real)))}
+                    floors[size]["floor"] = measures.significant(
+                        study.fid(study.pictures(OWN, count))
+                    )
                 row |= floors[size] if whole else {}
             yield row
 
 
 def steps(study: Study) -> Iterator[Row]:
     count = study.samples // 4
-    floor = round(study.fid(study.pictures(OWN, count)), 3)
+    floor = measures.significant(study.fid(study.pictures(OWN, count)))
     for sampler in SAMPLERS:
         for number in STEPS:
             z, labels = study.sampled(GRID, count, sampler=sampler, steps=number)
@@ -179,7 +181,7 @@ def steps(study: Study) -> Iterator[Row]:
                 "steps": number,
                 "pictures": count,
                 "accuracy": study.accuracy(x, labels),
-                "fid": round(study.fid(x), 3),
+                "fid": measures.significant(study.fid(x)),
                 "floor": floor,
                 "seconds": round(study.seconds(GRID, count, sampler=sampler, steps=number), 1),
             }
