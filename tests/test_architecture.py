@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "container": {"errors", "entropy"},
     "fit": {"jit", "models", "ops"},
     "texture_study": {"explain", "fit", "models", "ops"},
-    "size_study": {"errors", "diffusion", "explain", "models", "train"},
+    "size_study": {"errors", "diffusion", "explain", "models", "ops", "train"},
     "texture_codec": {"errors", "codec", "entropy", "fit", "models", "ops"},
     "codec": {"errors", "entropy", "weights"},
     "registry": {"errors", "codec"},
@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "material": {*LEAVES, "codec", "codecs", "container", "neural", "registry"},
     "api": {*LEAVES, "codec", "container", "entropy", "models", "registry", "weights"},
     # eval: its metrics alone, so that validation means what a report means by PSNR
-    "train": {*LEAVES, "eval", "jit", "models", "ops", "weights"},
+    "train": {*LEAVES, "diffusion", "eval", "jit", "models", "ops", "weights"},
     "tokens": {*LEAVES, "models", "ops", "train", "weights"},
     "export": {*LEAVES, "models", "ops", "weights"},
     "integrations": {*LEAVES, "models", "ops", "weights"},

@@ -1,1 +1,5 @@
-"""Schedules of noise, and samplers: functions that know no model and no file."""
+"""Schedules of noise, and samplers: functions that know no file, and models by their calls."""
+
+from smalti.diffusion.draw import sample
+
+__all__ = ["sample"]

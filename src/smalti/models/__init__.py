@@ -15,11 +15,13 @@ M = TypeVar("M", bound="Model")
 
 # Class name, as a weights file's metadata has it -> where it lives.
 MODELS: dict[str, str] = {
+    "Diffuser": "smalti.models.diffuser",
     "FsqAutoencoder": "smalti.models.fsq",
     "LegacyDiffuser": "smalti.models.r2_legacy",
     "LegacyLabelEncoder": "smalti.models.r2_legacy",
     "LegacyResampler": "smalti.models.r2_legacy",
     "PatchAutoencoder": "smalti.models.patch",
+    "Resampler": "smalti.models.resampler",
     "RgbaAutoencoder": "smalti.models.rgba",
     "StackedPatchAutoencoder": "smalti.models.patch_stages",
 }

@@ -177,11 +177,12 @@ class Teller:
         numbers, grid = self.validation.run(self.run.averaged())
         self.log.write(done, numbers)
         path = self.log.picture(done, grid)
-        self.note(f"step {done}: {numbers['psnr']:.2f} dB on validation pictures, {path}")
+        quality = f"{numbers['psnr']:.2f} dB on validation pictures, " if "psnr" in numbers else ""
+        self.note(f"step {done}: {quality}{path}")
         self.began = time.perf_counter()  # the next rate is training's alone
 
 
-class Step(nn.Module):
+class AutoencoderStep(nn.Module):
     """Pictures in [0, 1] to the loss; one `forward`, as data-parallel training wants it."""
 
     def __init__(self, recipe: Recipe, model: Model, precision: Precision) -> None:
@@ -220,7 +221,7 @@ class Run:
         model = first_model(recipe, batches).to(device, memory_format=torch.channels_last)
         self.model = quicken(model) if options.quick and not options.compile else model
         self.precision = Precision(options.precision, device)
-        self.step_module = accelerator.prepare_model(Step(recipe, self.model, self.precision))
+        self.step_module = accelerator.prepare_model(recipe.step_module(self.model, self.precision))
         # After the line above, which may move the weights: Muon holds views of them.
         self.optimizer = optimizer_of(self.model, recipe.optimizer)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
@@ -321,12 +322,14 @@ def accelerator_on(device: str | None) -> Accelerator:
 
 def first_model(recipe: Recipe, batches: Batches) -> Model:
     """The model at step 0: random weights, given ones, or the best linear code of the pictures."""
-    if recipe.start:
+    if getattr(recipe, "start", ""):
         model = recipe.architecture.from_pretrained(recipe.start)
         if model.config != recipe.model:
             raise OptionError(f"start={recipe.start} has {model.config}, not {recipe.model}")
         return model.train()
     model = recipe.build()
+    if not isinstance(recipe, Recipe):
+        return model.train()
     if recipe.frozen:
         model.load_first(recipe.frozen)
     if recipe.linear_init:

@@ -7,7 +7,7 @@ from the command line (`--set optimizer.lr=1e-3`), stored in a checkpoint and co
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from smalti.errors import OptionError
 from smalti.models.base import Model
@@ -15,6 +15,10 @@ from smalti.models.fsq import FsqAutoencoder
 from smalti.models.patch import PatchAutoencoder
 from smalti.models.patch_stages import StackedPatchAutoencoder
 from smalti.models.rgba import RgbaAutoencoder
+
+if TYPE_CHECKING:
+    from smalti.train.loop import AutoencoderStep
+    from smalti.train.precision import Precision
 
 # Architecture -> the value of black in its pictures; white is 1.
 BLACK: dict[type[Model], float] = {
@@ -94,6 +98,12 @@ class Recipe:
             return self.architecture(self.model)
         except (ValueError, RuntimeError, ZeroDivisionError) as cause:
             raise OptionError(f"no model of {self.model}: {cause}") from cause
+
+    def step_module(self, model: Model, precision: "Precision") -> "AutoencoderStep":
+        """What computes the loss of a batch."""
+        from smalti.train.loop import AutoencoderStep
+
+        return AutoencoderStep(self, model, precision)
 
     def plain(self) -> dict[str, Any]:
         """Every field, flat: {"steps": 700, "optimizer.lr": 0.003, ...}."""

@@ -12,8 +12,10 @@ from smalti.errors import OptionError
 from smalti.models.fsq import FsqConfig
 from smalti.models.patch import PatchConfig
 from smalti.models.rgba import RgbaConfig
+from smalti.train import fields
 from smalti.train.coarse_recipes import COARSE_RECIPES
 from smalti.train.data import Batches
+from smalti.train.field_recipe import FIELD_RECIPES, FieldRecipe
 from smalti.train.lm_recipe import LM_RECIPES, LmRecipe
 from smalti.train.loop import Options, train
 from smalti.train.losses import PictureLoss, StructuralRgba
@@ -195,20 +197,20 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 }
 
 
-def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe | LmRecipe:
+def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe | FieldRecipe | LmRecipe:
     """A recipe by its name, with fields set by `field=value` strings.
 
     Raises:
         OptionError: no such recipe or field, or a value that it cannot have.
     """
-    known = {**RECIPES, **LM_RECIPES}
+    known = {**RECIPES, **FIELD_RECIPES, **LM_RECIPES}
     if name not in known:
         raise OptionError(f"unknown recipe {name!r}; known: {', '.join(known)}")
     return changed(known[name](), settings)
 
 
 def run(
-    recipe: Recipe,
+    recipe: Recipe | FieldRecipe,
     data: Sequence[str | Path],
     out: Path,
     *,
@@ -232,6 +234,18 @@ def run(
         OptionError: data missing or not wanted, or a checkpoint of another run.
         ImageError: no picture that can be used.
     """
+    if isinstance(recipe, FieldRecipe):
+        return fields.run(
+            recipe,
+            data,
+            out,
+            validate_on=validate_on,
+            options=options,
+            device=device,
+            cache_mb=cache_mb,
+            on_step=on_step,
+            on_note=on_note,
+        )
     if recipe.boxes < 1 and not data:
         raise OptionError(f"{recipe.name} learns from pictures; name folders of them with --data")
     if data and recipe.boxes == 1:

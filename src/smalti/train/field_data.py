@@ -1,0 +1,104 @@
+"""Batches and validation for recipes of resamplers and diffusers."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from smalti.errors import ImageError, OptionError
+from smalti.eval import metrics
+from smalti.image import to_uint8
+from smalti.models.diffuser import Diffuser
+from smalti.models.resampler import Resampler
+from smalti.train import idx
+
+SHOWN = 10  # digits of each kind in a validation picture
+FILES = {"train": "train", "test": "t10k"}
+
+
+class Digits:
+    """MNIST's pictures, `N 28 28` brought to a side by a bicubic resize, and their labels.
+
+    Args:
+        folder: with the distribution's files, gzipped or not.
+        part: "train" or "test".
+
+    Raises:
+        OptionError: a file is not there.
+        ImageError: a file is damaged, or labels and pictures do not belong together.
+    """
+
+    def __init__(self, folder: Path, part: str, side: int, limit: int | None = None) -> None:
+        pictures = idx.read(_file(folder, f"{FILES[part]}-images-idx3-ubyte"))[:limit]
+        labels = idx.read(_file(folder, f"{FILES[part]}-labels-idx1-ubyte"))[:limit]
+        if pictures.ndim != 3 or labels.shape != pictures.shape[:1]:
+            raise ImageError(f"{folder}: pictures {pictures.shape}, labels {labels.shape}")
+        size, bicubic = (side, side), Image.Resampling.BICUBIC
+        resized = [np.asarray(Image.fromarray(p).resize(size, bicubic)) for p in pictures]
+        self.pictures = torch.from_numpy(np.stack(resized)).unsqueeze(1)
+        self.labels = torch.from_numpy(labels.astype(np.int64))
+
+
+class DigitBatches:
+    """Random digits, in [0, 1], with their labels if asked for; batch s follows from the seed."""
+
+    pictures = None  # nothing of it can be unreadable
+
+    def __init__(self, digits: Digits, *, seed: int, labelled: bool, device: torch.device) -> None:
+        self.digits, self.seed, self.labelled, self.device = digits, seed, labelled, device
+
+    def __call__(
+        self, step: int, first: int, count: int
+    ) -> Float[Tensor, "B 1 H W"] | tuple[Float[Tensor, "B 1 H W"], Tensor]:
+        randoms = (np.random.default_rng((self.seed, step, first + i)) for i in range(count))
+        chosen = torch.tensor([int(r.integers(len(self.digits.labels))) for r in randoms])
+        x = self.digits.pictures[chosen].to(self.device).float() / 255
+        return (x, self.digits.labels[chosen].to(self.device)) if self.labelled else x
+
+
+class DigitValidation:
+    """Held-out digits, encoded and decoded: PSNR, and the originals over what is drawn."""
+
+    def __init__(self, digits: Digits) -> None:
+        self.digits = digits
+
+    @torch.no_grad()
+    def run(self, model: Resampler) -> tuple[dict[str, float], np.ndarray]:
+        x = 2 * self.digits.pictures.to(model.device).float() / 255 - 1
+        x_hat = torch.cat([model(part) for part in x.split(50)])
+        levels = [((p + 1) / 2).clamp(0, 1).cpu() for p in (x, x_hat)]
+        pairs = [(to_uint8(a), to_uint8(b)) for a, b in zip(*levels, strict=True)]
+        numbers = {
+            "psnr": float(np.mean([metrics.psnr(a, b) for a, b in pairs])),
+            "mse": float((x_hat - x).square().mean()),
+        }
+        rows = [torch.cat(list(p[:SHOWN]), 2) for p in levels]
+        return numbers, to_uint8(torch.cat(rows, 1).expand(3, -1, -1))
+
+
+class DrawnValidation:
+    """Digits 0 .. 9, drawn: a picture to look at, and the spread of the latents, which is 1."""
+
+    def __init__(self, eye: Resampler) -> None:
+        self.eye = eye
+
+    @torch.no_grad()
+    def run(self, model: Diffuser) -> tuple[dict[str, float], np.ndarray]:
+        from smalti.diffusion import sample
+
+        cells, side = model.config.cells, self.eye.config.frame
+        labels = torch.arange(model.config.classes, device=model.device).repeat(4)
+        z = sample(model, labels, (cells, cells), seed=0)
+        x = ((self.eye.decode(z, (side, side)) + 1) / 2).clamp(0, 1).cpu()
+        rows = [torch.cat(list(row), 2) for row in x.split(model.config.classes)]
+        return {"deviation": float(z.std())}, to_uint8(torch.cat(rows, 1).expand(3, -1, -1))
+
+
+def _file(folder: Path, name: str) -> Path:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise OptionError(f"no {name} or {name}.gz in {folder}; name the folder of MNIST's four files")

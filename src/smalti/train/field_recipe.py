@@ -1,0 +1,163 @@
+"""Recipes of resamplers and diffusers: plain numbers, each of which can be set."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from smalti.errors import OptionError
+from smalti.models.base import Model
+from smalti.models.diffuser import Diffuser, DiffuserConfig
+from smalti.models.resampler import Resampler, ResamplerConfig
+from smalti.train.recipe import Optimization, Recipe
+
+if TYPE_CHECKING:
+    from smalti.train.field_steps import DiffuserStep, ResamplerStep
+    from smalti.train.precision import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldRecipe:
+    """What both kinds have: everything that decides the weights, apart from the pictures."""
+
+    name: str
+    steps: int
+    batch: int  # pictures a step, in each process
+    jitter: float = 0.5  # share of the steps whose latents lie at displaced rows and columns
+    optimizer: Optimization = field(default_factory=lambda: Optimization(lr=2e-3, beta2=0.99))
+    clip: float = 1.0  # gradient norm
+    warmup: float = 0.03  # share of the steps in which the learning rate rises
+    ema: float = 0.995  # decay of the averaged weights
+    seed: int = 0
+
+    plain = Recipe.plain
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("batch", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise OptionError(f"{name}={getattr(self, name)}; it must be at least {least}")
+        for name in ("jitter", "warmup", "ema"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"{name}={getattr(self, name)}; it lies in 0 .. 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResamplerRecipe(FieldRecipe):
+    """A resampler: pictures of one size in, texels of any size at any place out."""
+
+    model: ResamplerConfig
+    texels: int = 12  # on each side of the part that is drawn of each picture
+    noise: float = 0.05  # that the latents get, of their deviation
+    rate: float = (
+        0.0  # weight of the latents' bits a texel; then they are rounded, not standardised
+    )
+    sharper: int = 1  # texels of the target on a side of one of the picture; each is as likely
+
+    def build(self) -> Model:
+        return Resampler(self.model)
+
+    def step_module(self, model: Resampler, precision: "Precision") -> "ResamplerStep":
+        from smalti.train.field_steps import ResamplerStep
+
+        return ResamplerStep(self, model, precision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffuserRecipe(FieldRecipe):
+    """A diffuser of the latents of `model.autoencoder`."""
+
+    model: DiffuserConfig
+    dropout: float = 0.1  # share of the pictures whose label is not told
+
+    def build(self) -> Model:
+        return Diffuser(self.model)
+
+    def step_module(self, model: Diffuser, precision: "Precision") -> "DiffuserStep":
+        from smalti.train.field_steps import DiffuserStep
+
+        return DiffuserStep(self, model, precision)
+
+
+def r2ir_mnist() -> ResamplerRecipe:
+    """Digits as 16 numbers at 4 x 4 points: a quarter of their texels.
+
+    smalti train r2ir-mnist --data MNIST
+    """
+    return ResamplerRecipe(name="r2ir-mnist", model=ResamplerConfig(), steps=4000, batch=64)
+
+
+def r2ir_mnist_64() -> ResamplerRecipe:
+    """64 numbers at each point, as many as there are texels; R2IR's own setting.
+
+    smalti train r2ir-mnist-64 --data MNIST
+    """
+    model = ResamplerConfig(latent_channels=64)
+    return ResamplerRecipe(name="r2ir-mnist-64", model=model, steps=2500, batch=64, noise=0.02)
+
+
+def r2ir_mnist_full() -> ResamplerRecipe:
+    """r2ir-mnist for a GPU: wider, and 15 times the pictures.
+
+    smalti train r2ir-mnist-full --data MNIST
+    """
+    model = ResamplerConfig(width=192, texel_width=48, encoder_blocks=4, mixing_blocks=4)
+    return ResamplerRecipe(name="r2ir-mnist-full", model=model, steps=15_000, batch=256)
+
+
+def r2id_mnist() -> DiffuserRecipe:
+    """Digits drawn by their label, as latents of r2ir-mnist.
+
+    smalti train r2id-mnist --data MNIST
+    """
+    return DiffuserRecipe(
+        name="r2id-mnist",
+        model=DiffuserConfig(),
+        steps=5000,
+        batch=128,
+        ema=0.998,
+        optimizer=Optimization(lr=1e-3, lr_muon=0.01, beta2=0.99),
+    )
+
+
+def r2id_mnist_full() -> DiffuserRecipe:
+    """r2id-mnist for a GPU: of the width and depth of R2ID, and 20 times the pictures.
+
+    smalti train r2id-mnist-full --data MNIST
+    """
+    return DiffuserRecipe(
+        name="r2id-mnist-full",
+        model=DiffuserConfig(width=192, blocks=12, heads=6, autoencoder="r2ir-mnist"),
+        steps=50_000,
+        batch=256,
+        ema=0.9995,
+        optimizer=Optimization(lr=1e-3, lr_muon=0.01, beta2=0.99),
+    )
+
+
+def r2ir_photos() -> ResamplerRecipe:
+    """Photographs: 32 rounded numbers for each 8 x 8 texels, as few bits as they need.
+
+    smalti train r2ir-photos --data PHOTOGRAPHS
+    Half of the pictures are seen at half their size and drawn up to their own.
+    """
+    model = ResamplerConfig(
+        channels=3, latent_channels=32, width=128, frame=64, cells=8, radius=1.5, places=0
+    )
+    return ResamplerRecipe(
+        name="r2ir-photos",
+        model=model,
+        steps=3000,
+        batch=16,
+        texels=24,
+        rate=0.003,
+        sharper=2,
+    )
+
+
+FIELD_RECIPES: dict[str, Callable[[], FieldRecipe]] = {
+    "r2ir-mnist": r2ir_mnist,
+    "r2ir-mnist-64": r2ir_mnist_64,
+    "r2ir-mnist-full": r2ir_mnist_full,
+    "r2id-mnist": r2id_mnist,
+    "r2id-mnist-full": r2id_mnist_full,
+    "r2ir-photos": r2ir_photos,
+}
