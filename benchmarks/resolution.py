@@ -29,6 +29,7 @@ Sections, a line of JSON each size, grid or setting:
   its 128 features (after a resize to 32 x 32) to those of training pictures. `fid_32` is that of
   the same latents at 32 x 32, since few pictures have a larger one. `floor`: of test pictures.
 - steps: the same against sampler and number of steps, at 32 x 32 from 4 x 4.
+- loss: of the diffuser at single times, in latents of test pictures.
 - drift: how far a glyph's ratio of inertias moves from 1:1 (`resolution_measures.drift`).
 - cost: one decode at 2048 x 2048 in a process of its own (`resolution_cost.py`).
 """
@@ -48,6 +49,7 @@ from resolution_sections import OF_DIFFUSER, SECTIONS
 from resolution_study import Row, Study, digest
 
 import smalti
+from smalti import diffusion, size_study
 from smalti.errors import SmaltiError, WeightsError
 from smalti.eval.log import conditions, json_number
 from smalti.files import write_atomically
@@ -100,9 +102,6 @@ def study_of(chosen: argparse.Namespace) -> Study | None:
     if chosen.resamplers[0] not in models:
         return None
     diffuser = found_model(chosen.diffuser)
-    draw = None
-    if diffuser is not None:
-        from smalti.diffusion import sample as draw
     taste = {"guidance": chosen.guidance, "steps": chosen.steps, "sampler": chosen.sampler}
     chosen.out.mkdir(parents=True, exist_ok=True)
     return Study(
@@ -113,7 +112,8 @@ def study_of(chosen: argparse.Namespace) -> Study | None:
         judges.read_digits(chosen.mnist, "t10k"),
         chosen.out,
         samples=chosen.samples,
-        draw=draw,
+        draw=diffusion.sample,
+        loss=size_study.velocity_loss,
         taste={key: value for key, value in taste.items() if value is not None},
         tell=tell,
     )

@@ -15,8 +15,10 @@ from resolution_study import (
     FITS,
     GRID,
     GRIDS,
+    MOST_CALLS,
     OWN,
     SAMPLERS,
+    SEED,
     STEPS,
     TEXELS,
     TEXELS_DRAWN,
@@ -38,7 +40,7 @@ def reconstruction(study: Study) -> Iterator[Row]:
     every = len(study.test.labels)
     for name, model in study.resamplers.items():
         for grid in GRIDS:
-            count = every if grid == GRID else min(every, study.samples)
+            count = every if grid == GRID else min(every, study.samples // 4)
             x = study.pictures(OWN, count)
             z = encoded(model, x, grid)
             x_hat = decoded(model, z, OWN)
@@ -66,7 +68,7 @@ def pca_mse(study: Study, numbers: int) -> float:
 def truth(study: Study) -> Iterator[Row]:
     for name, model in study.resamplers.items():
         for size, fit in shapes(1024):
-            count = max(4, min(study.samples, TEXELS // (size[0] * size[1])))
+            count = max(2, min(study.samples // 2, TEXELS // (size[0] * size[1])))
             x, real = study.pictures(OWN, count), study.truth(size, fit, count)
             z = encoded(model, x, GRID)
             how = {} if fit == "stretch" else {"fit": fit}
@@ -82,16 +84,18 @@ def truth(study: Study) -> Iterator[Row]:
 
 
 def encoded_from(study: Study) -> Iterator[Row]:
-    count = min(study.samples, 250)
+    count = min(study.samples, 100)
     x, real = study.pictures(OWN, count), study.truth(OWN, "stretch", count)
     for name, model in study.resamplers.items():
+        own = decoded(model, encoded(model, x, GRID), OWN)
         for size in (*squares(128), *ASPECTS):
             small = study.pictures(size, count)
             first = measures.resize(small, OWN)
             row = {"model": name, "size": named(size), "pictures": count}
-            for key, given in (("psnr", small), ("resized_first", first), ("own", x)):
+            for key, given in (("psnr", small), ("resized_first", first)):
                 x_hat = decoded(model, encoded(model, given, GRID), OWN)
                 row[key] = measures.mean(measures.psnrs(real, x_hat))
+            row["own"] = measures.mean(measures.psnrs(real, own))
             row["unshuffle"] = measures.mean(measures.psnrs(real, first))
             yield row
 
@@ -118,7 +122,7 @@ LEAST = 10.0  # dB: a constant picture would be consistent too
 
 
 def downscale(study: Study) -> Iterator[Row]:
-    x = study.pictures(OWN, 2 * FEW)
+    x = study.pictures(OWN, FEW)
     for name, model in study.resamplers.items():
         z = encoded(model, x, GRID)
         for side in (10, 16, 32, 64):
@@ -139,52 +143,77 @@ def downscale(study: Study) -> Iterator[Row]:
 
 
 def samples(study: Study) -> Iterator[Row]:
-    floors: dict[Size, dict[str, float]] = {}
+    first: Tensor | None = None  # 4 x 4 at 32 x 32
     for grid in GRIDS:
-        whole = grid in (GRID, (8, 8))
-        z, labels = study.sampled(grid, study.samples if whole else study.samples // 4)
+        share = {GRID: 1, (8, 8): 2}.get(grid, 4)
+        z, labels = study.sampled(grid, study.samples // share)
         own = decoded(study.resampler, z, OWN)
-        for size, fit in shapes(256 if grid == GRID else 64):
+        first = own if first is None else first
+        known: dict[int, Row] = {}  # of so many pictures at 32 x 32
+        for size, fit in shapes(256) if grid == GRID else shapes_of_others():
             count = min(len(z), TEXELS_DRAWN // (size[0] * size[1]))
             study.tell(f"samples of {named(grid)} at {named(size)}, {fit}")
             x = decoded(study.resampler, z[:count], size, fit=fit)
-            plain = resized(own[:count], size, fit)
-            row = {"latent": named(grid), "size": named(size), "fit": fit, "pictures": count}
+            plain, real = resized(own[:count], size, fit), study.truth(size, fit, count)
+            row: Row = {"latent": named(grid), "size": named(size), "fit": fit, "pictures": count}
             row["accuracy"] = study.accuracy(x, labels[:count])
             row["resized_accuracy"] = study.accuracy(plain, labels[:count])
-            real = study.truth(size, fit, count)
             row["real_accuracy"] = judges.accuracy(
                 study.judge, real[..., 0], study.test.labels[:count]
             )
             if fit == "stretch":
-                row["fid"] = measures.significant(study.fid(x))
-                row["fid_32"] = measures.significant(study.fid(own[:count]))
-                row["resized_fid"] = measures.significant(study.fid(plain))
-                if grid == GRID:
-                    floors[size] = {"real_fid": measures.significant(study.fid(as_input(real)))}
-                    floors[size]["floor"] = measures.significant(
-                        study.fid(study.pictures(OWN, count))
-                    )
-                row |= floors[size] if whole else {}
+                row["fid"] = study.fid(x)
+                if count not in known:
+                    floor = study.fid(study.pictures(OWN, count))
+                    known[count] = {"fid_32": study.fid(own[:count]), "floor": floor}
+                row |= known[count]
+                row["resized_fid"] = study.fid(plain)
+                row["real_fid"] = study.fid(as_input(real))
+            if size == OWN:
+                row["accuracy_4x4"] = study.accuracy(first[:count], labels[:count])
+                row["fid_4x4"] = study.fid(first[:count])
             yield row
 
 
+def shapes_of_others() -> Iterator[tuple[Size, str]]:
+    """Sizes at which grids other than 4 x 4 are drawn."""
+    yield from ((size, fit) for size, fit in shapes(64) if size[0] in (10, 32, 64))
+    yield from ((size, fit) for size in (ASPECTS[0], ASPECTS[-1]) for fit in FITS)
+
+
 def steps(study: Study) -> Iterator[Row]:
-    count = study.samples // 4
-    floor = measures.significant(study.fid(study.pictures(OWN, count)))
-    for sampler in SAMPLERS:
+    count = study.samples // 5
+    floor = study.fid(study.pictures(OWN, count))
+    for sampler, calls in SAMPLERS.items():
         for number in STEPS:
+            if number * calls > MOST_CALLS:
+                continue
             z, labels = study.sampled(GRID, count, sampler=sampler, steps=number)
             x = decoded(study.resampler, z, OWN)
+            seconds = study.seconds(GRID, count, sampler=sampler, steps=number)
             yield {
                 "sampler": sampler,
                 "steps": number,
+                "calls": number * calls,
                 "pictures": count,
                 "accuracy": study.accuracy(x, labels),
-                "fid": measures.significant(study.fid(x)),
+                "fid": study.fid(x),
                 "floor": floor,
-                "seconds": round(study.seconds(GRID, count, sampler=sampler, steps=number), 1),
+                "seconds": round(seconds, 1),
             }
+
+
+def loss(study: Study) -> Iterator[Row]:
+    count = min(study.samples, 256)
+    x, labels = study.pictures(OWN, count), torch.from_numpy(study.test.labels[:count])
+    for grid in GRIDS:
+        z = encoded(study.resampler, x, grid)
+        found = [study.loss(study.diffuser, z, labels, float(t), seed=SEED) for t in TIMES]
+        row: Row = {"latent": named(grid), "pictures": count, "t": [*TIMES]}
+        yield row | {"loss": [round(value, 4) for value in found]}
+
+
+TIMES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 
 def drift(study: Study) -> Iterator[Row]:
@@ -236,7 +265,8 @@ SECTIONS: dict[str, Callable[[Study], Iterator[Row]]] = {
     "downscale": downscale,
     "samples": samples,
     "steps": steps,
+    "loss": loss,
     "drift": drift,
     "cost": cost,
 }
-OF_DIFFUSER = ("samples", "steps", "drift")
+OF_DIFFUSER = ("samples", "steps", "loss", "drift")

@@ -22,11 +22,12 @@ GRIDS: tuple[Size, ...] = (GRID, (6, 6), (8, 8), (10, 10), (4, 10), (10, 4))
 SQUARES: tuple[Size, ...] = tuple((n, n) for n in (10, 16, 20, 28, 32, 48, 64, 128, 256, 1024))
 ASPECTS: tuple[Size, ...] = ((48, 24), (48, 32), (32, 48), (24, 48))  # 1:2, 2:3, 3:2, 2:1
 FITS = ("stretch", "contain")
-TEXELS = 2**22  # of the pictures of a size in `truth`: 64 of 256 x 256
-TEXELS_DRAWN = 2**25  # the same in `samples`: 512 of 256 x 256
+TEXELS = 2**20  # of the pictures of a size in `truth`: 16 of 256 x 256
+TEXELS_DRAWN = 2**24  # the same in `samples`: 256 of 256 x 256
 FEW = 32  # pictures, for what hardly differs between them
 STEPS = (4, 8, 20, 50, 100)
-SAMPLERS = ("ddim", "heun", "dpm++2m")
+SAMPLERS = {"ddim": 1, "heun": 2, "dpm++2m": 1}  # calls of the network a step
+MOST_CALLS = 100
 SEED = 1
 REFERENCE = 10_000  # training pictures, of the Frechet distance
 
@@ -41,8 +42,9 @@ class Study:
     train: judges.Digits
     test: judges.Digits
     folder: Path
-    samples: int = 1000  # pictures drawn from 4 x 4; a quarter from other grids and settings
+    samples: int = 1000  # pictures drawn from 4 x 4; half from 8 x 8, a quarter from other grids
     draw: Callable[..., Tensor] | None = None  # smalti.diffusion.sample
+    loss: Callable[..., float] | None = None  # smalti.size_study.velocity_loss
     taste: Row = field(default_factory=dict)  # of `draw`: guidance; steps and sampler by default
     tell: Callable[[str], None] = lambda text: None
     truths: dict[tuple[Size, str], np.ndarray] = field(default_factory=dict)
@@ -98,7 +100,8 @@ class Study:
         if self.reference is None:
             pictures = judges.resized(self.train.pictures[:REFERENCE], *OWN)[..., None]
             self.reference = self.features(as_input(pictures))
-        return measures.frechet(self.features(measures.resize(x, OWN)), self.reference)
+        features = self.features(measures.resize(x, OWN))
+        return measures.significant(measures.frechet(features, self.reference))
 
     def accuracy(self, x: Tensor, labels: Tensor) -> float:
         found = judges.judged(self.judge, seen(x))

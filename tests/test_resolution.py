@@ -5,7 +5,6 @@ import json
 import math
 import struct
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from smalti import diffusion, size_study
 from smalti.errors import OptionError, WeightsError
 
 from conftest import ROOT, make_picture
@@ -226,8 +226,8 @@ def command(tmp_path, mnist, monkeypatch, capsys):
             return Stand()
 
         monkeypatch.setattr(resolution.smalti, "load_model", load)
-        stand = SimpleNamespace(sample=drawn)
-        monkeypatch.setitem(sys.modules, "smalti.diffusion", stand)
+        monkeypatch.setattr(diffusion, "sample", drawn)
+        monkeypatch.setattr(size_study, "velocity_loss", lambda *_, seed: 0.5)
         given = [str(mnist), "--judge", str(tmp_path / "judge.pt"), "--out", str(tmp_path / "out")]
         monkeypatch.setattr(sys, "argv", ["resolution.py", *given, *arguments])
         resolution.main()

@@ -7,18 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 
+from smalti import diffusion
 from smalti import models as trained
+from smalti.diffusion import noise as noises
 from smalti.errors import OptionError
 from smalti.explain.drawn import DrawnDigits, LargePicture, Size, SizesShown
+from smalti.ops.fields import centres
 from smalti.train import idx
 
 Draw = Callable[..., Tensor]  # (diffuser, labels, grid, *, seed) -> latents, as diffusion.sample
-# (diffuser, clean latents, noise, labels, t) -> the noise that is found in latents noised to t
-Noise = Callable[[nn.Module, Tensor, Tensor, Tensor, float], Tensor]
+Loss = Callable[..., float]  # (diffuser, latents, labels, t, *, seed), as velocity_loss
 
 GRIDS: tuple[Size, ...] = ((4, 4), (8, 8), (4, 10), (10, 4))
 SIZES: tuple[Size, ...] = ((10, 10), (16, 16), (32, 32), (64, 64), (27, 18), (32, 18), (18, 32))
@@ -33,7 +35,7 @@ class Models:
     resampler: nn.Module
     diffuser: nn.Module
     draw: Draw
-    noise_of: Noise | None = None
+    loss: Loss
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,7 @@ def load(resampler: str, diffuser: str) -> Models:
         raise OptionError(
             f"{resampler} is of {found[0].config.channels} channels, not of grey digits"
         )
-    from smalti.diffusion import sample
-
-    return Models(*found, sample)
+    return Models(*found, diffusion.sample, velocity_loss)
 
 
 KINDS = ("Resampler", "Diffuser")
@@ -147,20 +147,37 @@ def add_losses(
     seed: int = 1,
     on_step: Callable[[int, int, str], None] | None = None,
 ) -> None:
-    """The error of the noise found in latents of test pictures, at every time and grid."""
+    """The loss in latents of test pictures at every time and grid."""
     x, labels = digits.at(OWN, count), torch.from_numpy(digits.labels[:count])
     shown.loss_pictures = len(x)
     for done, grid in enumerate(GRIDS):
-        random = torch.Generator().manual_seed(seed)
-        z = models.resampler.encode(x, grid)
-        found = []
+        z, found = models.resampler.encode(x, grid), []
         for place, t in enumerate(TIMES):
-            noise = torch.randn(z.shape, generator=random)
-            guess = models.noise_of(models.diffuser, z, noise, labels, float(t))
-            found.append(float((guess - noise).square().mean()))
+            found.append(models.loss(models.diffuser, z, labels, float(t), seed=seed))
             if on_step:
                 on_step(done * len(TIMES) + place + 1, len(GRIDS) * len(TIMES), "loss over time")
         shown.losses[grid] = (TIMES, np.array(found))
+
+
+@torch.inference_mode()
+def velocity_loss(
+    diffuser: nn.Module,
+    z: Float[Tensor, "N c h w"],
+    labels: Int[Tensor, " N"],
+    t: float,
+    *,
+    seed: int,
+) -> float:
+    """Mean squared error of the velocity ε - z that the diffuser finds in (1 - t) z + t ε.
+
+    What it is trained with, at one time. The noise is a field, as in sampling: at a latent of the
+    training's grid it is white.
+    """
+    rows, columns = (centres(n)[None] for n in z.shape[2:])
+    noise = noises.first("field", seed, len(z), z.shape[1], diffuser.config.cells, rows, columns)
+    times = torch.full((len(z),), t)
+    v = diffuser((1 - t) * z + t * noise, times, diffuser.conditions(labels))
+    return float((v - (noise - z)).square().mean())
 
 
 def _decoded(

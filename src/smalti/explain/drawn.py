@@ -35,6 +35,6 @@ class SizesShown:
     large: LargePicture | None = None
     real: list[DrawnDigits] = field(default_factory=list)  # latents of test pictures
     originals: dict[Size, np.ndarray] = field(default_factory=dict)  # size -> (N, H, W) uint8
-    # Grid -> times of the diffusion, and the mean squared error of the noise guessed there.
+    # Grid -> times of the diffusion, and the loss there.
     losses: dict[Size, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     loss_pictures: int = 0  # that each of them is a mean over
