@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from smalti.errors import OptionError
 from smalti.eval.log import conditions
 from smalti.files import write_atomically
-from smalti.train import idx
+from smalti.train import field_data
 
 SIDE = 32  # of the pictures that it is trained on, and of the short side that it looks at
 LONGEST = 3  # times the short side is all that it looks at of a picture
@@ -59,20 +59,14 @@ class Digits:
 
 
 def read_digits(folder: Path, part: str) -> Digits:
-    """MNIST's part "train" or "t10k".
+    """MNIST's part "train" or "test".
 
     Raises:
         OptionError: a file is not there.
         ImageError: a damaged file.
     """
-    arrays = []
-    for kind in ("images-idx3", "labels-idx1"):
-        paths = [folder / f"{part}-{kind}-ubyte{suffix}" for suffix in (".gz", "")]
-        found = [path for path in paths if path.is_file()]
-        if not found:
-            raise OptionError(f"{folder} has no {paths[0].name}; name the folder of MNIST's files")
-        arrays.append(idx.read(found[0]))
-    return Digits(arrays[0], arrays[1].astype(np.int64))
+    found = field_data.Digits(folder, part, 28)
+    return Digits(found.pictures[:, 0].numpy(), found.labels.numpy())
 
 
 def resized(pictures: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -290,7 +284,7 @@ def main() -> None:
             sys.stderr.write(f"training the judge: step {done} of {total}\n")
 
     judge = judge_of(chosen.judge, chosen.mnist, tell)
-    test = read_digits(chosen.mnist, "t10k")
+    test = read_digits(chosen.mnist, "test")
     own = accuracy(judge, resized(test.pictures, SIDE, SIDE), test.labels)
     for row in ({**conditions("cpu"), "judge": own}, *ceilings(judge, test.first(2000))):
         sys.stdout.write(json.dumps(row) + "\n")

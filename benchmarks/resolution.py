@@ -109,7 +109,7 @@ def study_of(chosen: argparse.Namespace) -> Study | None:
         diffuser,
         judges.judge_of(chosen.judge, chosen.mnist, on_step),
         judges.read_digits(chosen.mnist, "train"),
-        judges.read_digits(chosen.mnist, "t10k"),
+        judges.read_digits(chosen.mnist, "test"),
         chosen.out,
         samples=chosen.samples,
         draw=diffusion.sample,

@@ -9,9 +9,10 @@ from matplotlib.text import Text
 from PIL import Image
 
 from smalti import size_study
-from smalti.cli import explain as command
 from smalti.errors import OptionError
 from smalti.explain import drawing, sizes
+from smalti.models.diffuser import Diffuser, DiffuserConfig
+from smalti.models.resampler import Resampler, ResamplerConfig
 
 from conftest import run
 
@@ -142,7 +143,10 @@ def test_command(models, monkeypatch, capsys, tmp_path):
     [
         (("bc7",), "name the picture: smalti explain bc7 a.png"),
         (("sizes", "--large", "-1"), "a latent of -1 cells a side; 0 is for none"),
-        (("sizes", "--data", "nowhere"), "nowhere has no t10k-images-idx3-ubyte.gz"),
+        (
+            ("sizes", "--data", "nowhere"),
+            "no t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz in nowhere",
+        ),
     ],
 )
 def test_refusals_are_one_sentence(models, monkeypatch, capsys, tmp_path, arguments, sentence):
@@ -153,7 +157,28 @@ def test_refusals_are_one_sentence(models, monkeypatch, capsys, tmp_path, argume
     assert err.count("\n") == 1
 
 
-def test_other_weights():
-    assert command.SUBJECTS == ("bc7", "textures", "sizes")
+def test_other_weights(tmp_path):
     with pytest.raises(OptionError, match="fsq-1m is a FsqAutoencoder, not a Resampler"):
         size_study.load("fsq-1m", "fsq-1m")
+    kinds = {"width": 8, "heads": 1, "places": 1}
+    resampler = Resampler(ResamplerConfig(atoms=2, texel_width=4, latent_channels=3, **kinds))
+    resampler.save_pretrained(tmp_path / "a.safetensors")
+    Diffuser(DiffuserConfig(blocks=1, film=8, **kinds)).save_pretrained(tmp_path / "b.safetensors")
+    with pytest.raises(OptionError, match=r"draws latents of 16 channels, .*a\.safetensors has 3"):
+        size_study.load(str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors"))
+
+
+def test_true_models_draw(tmp_path):
+    """Untrained, but of the true classes: what they are called with is what they take."""
+    kinds = {"width": 8, "heads": 1, "places": 1}
+    torch.manual_seed(0)
+    resampler = Resampler(ResamplerConfig(atoms=2, texel_width=4, **kinds))
+    resampler.save_pretrained(tmp_path / "a.safetensors")
+    Diffuser(DiffuserConfig(blocks=1, film=8, **kinds)).save_pretrained(tmp_path / "b.safetensors")
+    models = size_study.load(str(tmp_path / "a.safetensors"), str(tmp_path / "b.safetensors"))
+    shown = size_study.study(models, large=(3, 12, 64))
+    assert shown.large.picture.shape == (64, 64)
+    digits = size_study.Digits(np.zeros((3, 28, 28), np.uint8), np.arange(3))
+    size_study.add_losses(shown, models, digits, count=3)
+    for _, values in shown.losses.values():
+        assert np.isfinite(values).all()

@@ -17,7 +17,7 @@ from smalti.diffusion import noise as noises
 from smalti.errors import OptionError
 from smalti.explain.drawn import DrawnDigits, LargePicture, Size, SizesShown
 from smalti.ops.fields import centres
-from smalti.train import idx
+from smalti.train import field_data
 
 Draw = Callable[..., Tensor]  # (diffuser, labels, grid, *, seed) -> latents, as diffusion.sample
 Loss = Callable[..., float]  # (diffuser, latents, labels, t, *, seed), as velocity_loss
@@ -68,27 +68,26 @@ def load(resampler: str, diffuser: str) -> Models:
         raise OptionError(
             f"{resampler} is of {found[0].config.channels} channels, not of grey digits"
         )
+    channels = [model.config.latent_channels for model in found]
+    if channels[0] != channels[1]:
+        raise OptionError(
+            f"{diffuser} draws latents of {channels[1]} channels, {resampler} has {channels[0]}"
+        )
     return Models(*found, diffusion.sample, velocity_loss)
 
 
 KINDS = ("Resampler", "Diffuser")
 
 
-def read_digits(folder: Path) -> Digits:
-    """MNIST's test part.
+def read_digits(folder: Path, count: int = 256) -> Digits:
+    """The first of MNIST's test pictures.
 
     Raises:
         OptionError: a file is not there.
         ImageError: a damaged file.
     """
-    arrays = []
-    for kind in ("images-idx3", "labels-idx1"):
-        name = f"t10k-{kind}-ubyte"
-        paths = [path for path in (folder / f"{name}.gz", folder / name) if path.is_file()]
-        if not paths:
-            raise OptionError(f"{folder} has no {name}.gz; --data is the folder of MNIST's files")
-        arrays.append(idx.read(paths[0]))
-    return Digits(arrays[0], arrays[1].astype(np.int64))
+    own = field_data.Digits(folder, "test", 28, limit=count)
+    return Digits(own.pictures[:, 0].numpy(), own.labels.numpy())
 
 
 @torch.inference_mode()
