@@ -4,7 +4,8 @@
 
 A line for each scale, with means over the pictures, PSNR in dB of 8 bits. Pictures are cut at their
 right and lower edges to multiples of 48 texels, so that every scale has whole latents; the truth is
-the picture, or below 1 what Pillow's bicubic filter makes of it.
+the picture, or below 1 what Pillow's bicubic filter makes of it. Latents are rounded to whole numbers,
+as a file holds them.
 
 - scale 1: encoded and decoded at its own size.
 - above 1: the picture is brought down by the scale, encoded there, and decoded at the full size.
@@ -15,7 +16,7 @@ the picture, or below 1 what Pillow's bicubic filter makes of it.
 - downscale: decode at half size against what the bicubic filter makes of decode at full size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,35 +35,45 @@ ABOVE, BELOW = (2.0, 1.5), (0.5,)
 
 
 @torch.inference_mode()
-def photos(model: nn.Module, folder: Path, limit: int | None = None) -> Iterator[dict[str, Any]]:
+def photos(model: nn.Module, folder: Path, *, rounded: bool = True) -> Iterator[dict[str, Any]]:
     """The lines of a folder of photographs.
+
+    Args:
+        rounded: whether latents are, to whole numbers.
 
     Raises:
         OptionError: it holds none that can be used.
     """
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURE_SUFFIXES)[:limit]
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
     pictures = [_read(path) for path in paths]
     pictures = [picture for picture in pictures if picture.size]
     if not pictures:
         raise OptionError(f"no picture of {MULTIPLE} x {MULTIPLE} texels or more in {folder}")
+
+    def encode(x: Tensor) -> Tensor:
+        z = model.encode(x, None)
+        return z.round() if rounded else z
+
     for scale in (1.0, *ABOVE, *BELOW):
-        found = [_at_scale(model, picture, scale) for picture in pictures]
+        found = [_at_scale(model, encode, picture, scale) for picture in pictures]
         row = {key: measures.mean([one[key] for one in found]) for key in found[0]}
         yield {"what": "photos", "scale": scale, "pictures": len(pictures), **row}
     yield {
         "what": "photos",
         "scale": "downscale",
         "pictures": len(pictures),
-        "psnr": measures.mean([_consistency(model, picture) for picture in pictures]),
+        "psnr": measures.mean([_consistency(model, encode, picture) for picture in pictures]),
     }
 
 
-def _at_scale(model: nn.Module, picture: np.ndarray, scale: float) -> dict[str, float]:
+def _at_scale(
+    model: nn.Module, encode: Callable[[Tensor], Tensor], picture: np.ndarray, scale: float
+) -> dict[str, float]:
     height, width = picture.shape[:2]
     small = round(height / max(scale, 1.0)), round(width / max(scale, 1.0))
     shown = round(height * min(scale, 1.0)), round(width * min(scale, 1.0))
     given, real = _resized(picture, small), _resized(picture, shown)
-    z = model.encode(as_input(given), None)
+    z = encode(as_input(given))
     found = {"psnr": psnr(real, _levels(model.decode(z, shown)))}
     if scale == 1:
         return found
@@ -74,9 +85,11 @@ def _at_scale(model: nn.Module, picture: np.ndarray, scale: float) -> dict[str, 
     }
 
 
-def _consistency(model: nn.Module, picture: np.ndarray) -> float:
+def _consistency(
+    model: nn.Module, encode: Callable[[Tensor], Tensor], picture: np.ndarray
+) -> float:
     height, width = picture.shape[:2]
-    z, half = model.encode(as_input(picture), None), (height // 2, width // 2)
+    z, half = encode(as_input(picture)), (height // 2, width // 2)
     large = measures.resize(model.decode(z, (height, width)), half)
     return psnr(_levels(large), _levels(model.decode(z, half)))
 

@@ -290,7 +290,7 @@ def test_photographs(tmp_path):
     for number in range(2):
         picture = make_picture(3, 100, 150, seed=number).numpy().transpose(1, 2, 0)
         Image.fromarray((picture * 255).astype(np.uint8)).save(tmp_path / f"{number}.png")
-    rows = list(resolution_photos.photos(Stand(8), tmp_path))
+    rows = list(resolution_photos.photos(Stand(8), tmp_path, rounded=False))
     assert [row["scale"] for row in rows] == [1.0, 2.0, 1.5, 0.5, "downscale"]
     assert {row["pictures"] for row in rows} == {2}
     # Lossless at its own size, and beyond it exactly the resize of what was encoded.
@@ -299,6 +299,8 @@ def test_photographs(tmp_path):
         assert row["psnr"] == row["resized"]
         assert row["psnr"] > 15
     assert rows[1]["unshuffle"] == rows[1]["psnr"]
+    coarse = next(resolution_photos.photos(Stand(8), tmp_path))  # of -1, 0 and 1 alone
+    assert coarse["psnr"] < 20
     with pytest.raises(OptionError, match="no picture of 48 x 48 texels or more"):
         next(resolution_photos.photos(Stand(8), tmp_path / "empty"))
 
