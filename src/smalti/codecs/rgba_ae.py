@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 
 from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec
-from smalti.entropy import decode_planes, encode_planes
-from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
+from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
 from smalti.errors import FormatError, OptionError
 from smalti.models import load_shared
 from smalti.models.rgba import RgbaAutoencoder
 from smalti.ops.pad import to_multiple
 
-LOWEST, HIGHEST = -(2**15), 2**15 - 1  # of a quantised latent: 65,536 levels
 TILE = 64  # cells along each side at once: 1024 texels
 
 
@@ -46,32 +44,14 @@ class RgbaAe(TrainedCodec):
             x = to_multiple(image.to(options.device), model.factor)
             z = model.encode(x.unsqueeze(0), tile=TILE)[0]
         q = (z / self.step).round().clamp(LOWEST, HIGHEST).to(torch.int32).cpu().numpy()
-        low = q.min((1, 2))
-        levels = q.max((1, 2)) - low + 1
-        ranges = [
-            write_varint(zigzag(int(lowest))) + write_varint(int(count))
-            for lowest, count in zip(low, levels, strict=True)
-        ]
-        return [b"".join(ranges) + encode_planes(q - low[:, None, None], levels.tolist())]
+        return [encode_signed(q)]
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
         model = load_shared(RgbaAutoencoder, self.weights, device=device)
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; an rgba-ae file has 1")
-        channels = model.config.latent_channels
-        low, levels, offset = [], [], 0
-        for _ in range(channels):
-            lowest, offset = read_varint(sections[0], offset)
-            count, offset = read_varint(sections[0], offset)
-            low.append(unzigzag(lowest))
-            levels.append(count)
-        for lowest, count in zip(low, levels, strict=True):
-            if lowest < LOWEST or not 1 <= count <= HIGHEST - lowest + 1:
-                raise FormatError(
-                    f"latents {lowest} .. {lowest + count - 1}; they lie in {LOWEST} .. {HIGHEST}"
-                )
-        shape = (channels, -(-size.height // model.factor), -(-size.width // model.factor))
-        q = decode_planes(sections[0][offset:], shape, levels) + np.array(low)[:, None, None]
+        cells = (-(-size.height // model.factor), -(-size.width // model.factor))
+        q = decode_signed(sections[0], (model.config.latent_channels, *cells))
         z_hat = torch.from_numpy(q.astype(np.float32)).to(device) * self.step
         with torch.inference_mode():
             x_hat = model.decode(z_hat.unsqueeze(0), tile=TILE)[0]

@@ -5,9 +5,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from smalti.ops.fields import analyse, mass, outer
+from smalti.ops.fields import analyse, mass, near, outer, spans
 
 LOCAL_ATOMS = 4  # windowed cosines on each axis, of what a token sees of its neighbours
+LOCAL_RADIUS = 2.0  # cells that it sees them within
+TILE = 32  # tokens on a side that look around at once
 
 
 class FeedForward(nn.Module):
@@ -65,12 +67,12 @@ def attention(
 class LocalMixing(nn.Module):
     """What lies around each token, through windowed cosines; then `FeedForward`.
 
-    A convolution for tokens at any distance: only offsets count, measured in frames.
+    A convolution for tokens at any distance: only offsets count, measured in cells.
     """
 
-    def __init__(self, width: int, radius: float, cells: int) -> None:
+    def __init__(self, width: int, cells: int) -> None:
         super().__init__()
-        self.radius, self.cells = radius, cells
+        self.cells = cells
         self.norm = nn.RMSNorm(width)
         self.out = nn.Linear(LOCAL_ATOMS**2 * width + 2 * LOCAL_ATOMS, width)
         self.feed = FeedForward(width)
@@ -78,16 +80,33 @@ class LocalMixing(nn.Module):
     def forward(
         self, t: Float[Tensor, "B h w C"], rows: Float[Tensor, "1 h"], columns: Float[Tensor, "1 w"]
     ) -> Float[Tensor, "B h w C"]:
-        around = {"radius": self.radius, "count": LOCAL_ATOMS}
+        radius = LOCAL_RADIUS / self.cells
         ys, xs = rows[0], columns[0]
-        density = [self.cells * _spacing(at, 1 / self.cells) for at in (ys, xs)]
+        around = {"radius": radius, "count": LOCAL_ATOMS}
+        down, across = (self.cells * _spacing(at, 1 / self.cells) for at in (ys, xs))
         x = self.norm(t).permute(0, 3, 1, 2)
-        seen = analyse(x, ys, xs, rows, columns, **around) * (density[0] * density[1])
-        down, across = (
-            mass(at, at[0], **around) * d for at, d in zip((rows, columns), density, strict=True)
-        )
-        border = outer(down, across).expand(len(t), -1, -1, -1)
-        return self.feed(t + self.out(torch.cat([seen, border], -1)))
+        parts = []
+        for i in spans(len(ys), TILE):
+            near_y = near(ys, ys[i], radius)
+            strip = []
+            for j in spans(len(xs), TILE):
+                near_x = near(xs, xs[j], radius)
+                seen = analyse(
+                    x[:, :, near_y, near_x],
+                    ys[near_y],
+                    xs[near_x],
+                    rows[:, i],
+                    columns[:, j],
+                    **around,
+                )
+                border = outer(
+                    mass(rows[:, i], ys[near_y], **around) * down,
+                    mass(columns[:, j], xs[near_x], **around) * across,
+                ).expand(len(t), -1, -1, -1)
+                seen = self.out(torch.cat([seen * (down * across), border], -1))
+                strip.append(self.feed(t[:, i, j] + seen))
+            parts.append(torch.cat(strip, 2))
+        return torch.cat(parts, 1)
 
 
 def _spacing(at: Float[Tensor, " n"], alone: float) -> float:

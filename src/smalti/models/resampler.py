@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from smalti.errors import OptionError
 from smalti.models.base import Model
 from smalti.models.field_blocks import FeedForward, LocalMixing, Mixing
-from smalti.ops.fields import analyse, centres, mass, outer, spans, synthesise, waves
+from smalti.ops.fields import analyse, centres, mass, near, outer, spans, synthesise, waves
 from smalti.ops.linear_attention import Summary, read, summary
 
 FITS = ("stretch", "contain", "cover")
@@ -82,7 +82,7 @@ class Resampler(Model):
         self.register_buffer("deviation", torch.ones(c.latent_channels))
         self.from_latent = nn.Linear(c.latent_channels + 4 * c.places, c.width)
         self.mixing = nn.ModuleList(
-            Mixing(c.width, c.heads) if c.places else LocalMixing(c.width, self.radius, c.cells)
+            Mixing(c.width, c.heads) if c.places else LocalMixing(c.width, c.cells)
             for _ in range(c.mixing_blocks)
         )
         self.norm = nn.RMSNorm(c.width)
@@ -322,10 +322,3 @@ def shown_extent(
     texel = [side / n for side, n in zip(extent, size, strict=True)]
     side = max(texel) if fit == "contain" else min(texel)
     return side * size[0], side * size[1]
-
-
-def near(points: Float[Tensor, " n"], around: Float[Tensor, " m"], radius: float) -> slice:
-    """Those of ascending points within a radius of the span of others."""
-    low = int(torch.searchsorted(points, around.min() - radius))
-    high = int(torch.searchsorted(points, around.max() + radius))
-    return slice(low, max(high, low + 1))

@@ -104,6 +104,13 @@ def spans(length: int, tile: int) -> Iterator[slice]:
         yield slice(start, min(start + tile, length))
 
 
+def near(points: Float[Tensor, " n"], around: Float[Tensor, " m"], radius: float) -> slice:
+    """Those of ascending points within a radius of the span of others."""
+    low = int(torch.searchsorted(points, around.min() - radius))
+    high = int(torch.searchsorted(points, around.max() + radius))
+    return slice(low, max(high, low + 1))
+
+
 def analyse(
     x: Float[Tensor, "B C H W"],
     ys: Float[Tensor, " H"],

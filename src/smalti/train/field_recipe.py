@@ -140,12 +140,12 @@ def r2ir_photos() -> ResamplerRecipe:
     Half of the pictures are seen at half their size and drawn up to their own.
     """
     model = ResamplerConfig(
-        channels=3, latent_channels=32, width=128, frame=64, cells=8, radius=1.5, places=0
+        channels=3, latent_channels=32, width=128, frame=64, cells=8, atoms=14, places=0
     )
     return ResamplerRecipe(
         name="r2ir-photos",
         model=model,
-        steps=3000,
+        steps=1800,
         batch=16,
         texels=24,
         rate=0.003,
