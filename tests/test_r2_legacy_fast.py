@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from smalti.models import r2_legacy_fast_parts
 from smalti.models.r2_legacy import (
     LegacyDiffuser,
     LegacyDiffuserConfig,
@@ -50,9 +51,16 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-# few tokens, too many to be read one by one, and more than channels; several spans
-@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5), (4, 6), (20, 31)])
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.fixture(params=[r2_legacy_fast_parts.CPU_ROWS, 34], ids=["whole", "parts"])
+def rows(request, monkeypatch) -> None:
+    """All tokens at once, or some 17 to 34 of them."""
+    monkeypatch.setattr(r2_legacy_fast_parts, "CPU_ROWS", request.param)
+
+
+# few tokens, too many to be read one by one, and more than channels
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize("size", [(2, 2), (3, 5), (4, 6), (10, 15)])
+@pytest.mark.parametrize("count", [1, 3])
 def test_diffuser(diffuser, size, count):
     z, alpha = noise(2, 5, *size), torch.tensor([0.1, 0.9])
     texts = [noise(2, tokens, WIDTH, seed=tokens) for tokens in (2, 2, 9)[:count]]
@@ -74,6 +82,7 @@ def test_texts_are_read_once(diffuser):
     assert fast(z, alpha, []) == []
 
 
+@pytest.mark.usefixtures("rows")
 @pytest.mark.parametrize(
     ("picture", "latent", "drawn"),
     [((8, 8), (2, 2), (8, 8)), ((5, 9), (3, 7), (40, 30)), ((2, 3), (1, 1), (1, 2))],

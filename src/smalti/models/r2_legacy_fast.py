@@ -1,6 +1,6 @@
 """R2ID for inference: what `models.r2_legacy` computes, in fewer operations and bytes.
 
-- Tokens are rows throughout, and a part of them goes through several layers while in the cache.
+- Tokens are rows throughout, and go through several layers a part at a time.
 - Norms, the time vector and the scales of branches go into weights (`r2_legacy_fast_parts`).
 - Queries and keys of self-attention are one product, values and the output's product another one
   of C x C matrices; a text of few tokens is read as their weights.
@@ -148,7 +148,7 @@ class FastBlock:
         q, memory = self.attention.of_itself(x, affine(lengths), folded=folded)
         w, squares = torch.empty_like(x), Squares()
         for part in spans(x):
-            w[:, part] = self.attention.read(q[:, part], x[:, part], memory)
+            self.attention.read(q[:, part], x[:, part], memory, into=w[:, part])
             squares.add(w[:, part])
         if memories is not None:
             enter = self.cross.enter(affine(squares.lengths()), folded=folded)
@@ -157,7 +157,7 @@ class FastBlock:
         enter = self.ffn.enter(affine(squares.lengths()), folded=folded)
         squares = Squares()
         for part in spans(x):
-            x[:, part] = self.ffn(x[:, part], w[:, part], enter)
+            self.ffn(x[:, part], w[:, part], enter)
             squares.add(x[:, part])
         return x, squares.lengths()
 
@@ -175,7 +175,7 @@ class FastBlock:
             if not shared:
                 each = zip(q.chunk(count), rows.chunk(count), strict=True)
             for target, (queries, own), memory in zip(targets, each, memories, strict=True):
-                target[:, part] = self.cross.read(queries, own, memory)
+                self.cross.read(queries, own, memory, into=target[:, part])
             squares.add(found[:, part])
         return found, squares
 

@@ -30,7 +30,7 @@ from smalti.models.r2_legacy_blocks import (
 )
 from smalti.ops.linear_attention import EPSILON
 
-CPU_ROWS = 512  # tokens at once, over the batch: what they become in a network stays in the cache
+CPU_ROWS = 2048  # tokens at once, over the batch; fewer cost more calls than they save bytes
 ROWS = 65536  # elsewhere
 SIZES = 4  # of grids whose positions are kept
 LAYER_NORM_EPSILON = 1e-5  # torch's
@@ -59,8 +59,8 @@ def spans(x: Float[Tensor, "B N C"]) -> Iterator[slice]:
 
 
 def phi(u: Tensor) -> Tensor:
-    """elu(u) + 1 as exp(min(u, 0)) + max(u, 0), which torch computes faster."""
-    return u.clamp(max=0).exp_().add_(u.relu())
+    """elu(u) + 1 as exp(min(u, 0)) + max(u, 0), which torch computes faster; overwrites u."""
+    return u.clamp(max=0).exp_().add_(u.relu_())
 
 
 class Squares:
@@ -146,8 +146,8 @@ class Memory:
     wide: bool
     heads: int
 
-    def read(self, q: Float[Tensor, "B N C"], residual: Float[Tensor, "B N C"]) -> Tensor:
-        """residual + what φ(q) takes; q is overwritten if `wide`."""
+    def add_to(self, target: Float[Tensor, "B N C"], q: Float[Tensor, "B N C"]) -> None:
+        """Add what φ(q) takes; q is overwritten if `wide`."""
         weights = self.weights.expand(len(q), -1, -1)
         if self.wide:
             total = torch.bmm(q.float(), weights).add_(EPSILON).to(q.dtype)
@@ -155,7 +155,7 @@ class Memory:
         else:
             each = torch.bmm(q.float(), weights).unflatten(2, (self.heads, -1))
             q = (each / (each.sum(3, keepdim=True) + EPSILON)).flatten(2).to(q.dtype)
-        return torch.baddbmm(residual, q, self.out.expand(len(q), -1, -1))
+        target.baddbmm_(q, self.out.expand(len(q), -1, -1))
 
 
 class Sums:
@@ -197,9 +197,17 @@ class Attention:
         """Of queries before their norm."""
         return Product(self.query, self.query_bias, affine, folded=folded)
 
-    def read(self, q: Tensor, x: Float[Tensor, "B N C"], memory: Memory) -> Tensor:
+    def read(
+        self,
+        q: Float[Tensor, "B N C"],
+        x: Float[Tensor, "B N C"],
+        memory: Memory,
+        *,
+        into: Float[Tensor, "B N C"],
+    ) -> None:
         """x and what φ(q) takes; q may be overwritten."""
-        return memory.read(q, x + self.bias)
+        torch.add(x, self.bias, out=into)
+        memory.add_to(into, q)
 
     def of_itself(
         self, x: Float[Tensor, "B N C"], affine: Affine, *, folded: bool
@@ -274,10 +282,11 @@ class Ffn:
 
     def __call__(
         self, x: Float[Tensor, "B N C"], w: Float[Tensor, "B N C"], enter: Product
-    ) -> Float[Tensor, "B N C"]:
+    ) -> None:
+        """In the place of x."""
         hidden = F.silu(enter(w), inplace=True)
-        rest = torch.addcmul(x, w, self.out_scale).add_(self.bias)
-        return rest.flatten(0, 1).addmm_(hidden.flatten(0, 1), self.down).view(x.shape)
+        x.addcmul_(w, self.out_scale).add_(self.bias)
+        x.baddbmm_(hidden, self.down.expand(len(x), -1, -1))
 
 
 class Entrance:

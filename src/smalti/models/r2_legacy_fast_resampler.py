@@ -28,7 +28,7 @@ from smalti.models.r2_legacy_fast_parts import (
     spans,
 )
 
-Step = Callable[[Tensor, Tensor], Tensor]  # rows of x and of w -> new rows of the one or the other
+Step = Callable[[Tensor, Tensor], Tensor]  # rows of x and of w; changes the one that it returns
 
 
 class FastLegacyResampler:
@@ -128,11 +128,10 @@ class FastLegacyResampler:
         for part in spans(x):
             x[:, part] = self.position_in.rows(size, part)
             squares.add(x[:, part])
-        for k, half in enumerate(_halves(blocks, memories, x)):
-            step, target, squares = half(squares.lengths()), (w, x)[k % 2], Squares()
+        for half in _halves(blocks, memories, x):
+            step, squares = half(squares.lengths()), Squares()
             for part in spans(x):
-                target[:, part] = step(x[:, part], w[:, part])
-                squares.add(target[:, part])
+                squares.add(step(x[:, part], w[:, part]))
         out = torch.empty(batch, leave.out_features, shape[1], device=self.device)
         for part in spans(x):
             out[:, :, part] = leave(x[:, part]).transpose(1, 2)
@@ -151,10 +150,10 @@ class FastLegacyResampler:
 
         def rows(part: slice) -> Tensor:
             """What has been made of these rows so far."""
-            newest = x = w = self.position_in.rows(size, part).expand(batch, -1, -1)
-            for k, step in enumerate(steps):
+            newest = x = self.position_in.rows(size, part).repeat(batch, 1, 1)
+            w = torch.empty_like(x)
+            for step in steps:
                 newest = step(x, w)
-                x, w = (newest, w) if k % 2 else (x, newest)
             return newest
 
         for half in _halves(blocks, memories, out.transpose(1, 2)):
@@ -179,12 +178,22 @@ class FastCrossBlock:
     def attend(self, lengths: Tensor, *, memory: Memory, folded: bool) -> Step:
         """x -> w"""
         enter = self.attention.enter(self.norms[0].affine(lengths, self.dtype), folded=folded)
-        return lambda x, _: self.attention.read(self.attention.phi_q(enter(x)), x, memory)
+
+        def step(x: Tensor, w: Tensor) -> Tensor:
+            self.attention.read(self.attention.phi_q(enter(x)), x, memory, into=w)
+            return w
+
+        return step
 
     def finish(self, lengths: Tensor, *, folded: bool) -> Step:
         """x, w -> x"""
         enter = self.ffn.enter(self.norms[1].affine(lengths, self.dtype), folded=folded)
-        return lambda x, w: self.ffn(x, w, enter)
+
+        def step(x: Tensor, w: Tensor) -> Tensor:
+            self.ffn(x, w, enter)
+            return x
+
+        return step
 
 
 def _halves(
