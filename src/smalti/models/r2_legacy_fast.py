@@ -13,8 +13,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from smalti.models.r2_legacy import LegacyDiffuser, check_sizes
 from smalti.models.r2_legacy_blocks import AdaGrn, SelfBlock, TextBlock, time_features
@@ -66,9 +67,8 @@ class FastLegacyDiffuser:
         self.time = model.film
         blocks = [*model.encoder, *model.decoder]
         films = [norm.film for block in blocks for norm in _norms(block)]
-        self.film = nn.Linear(self.config.film, 1, device="meta")
-        self.film.weight = nn.Parameter(torch.cat([film.weight for film in films]), False)
-        self.film.bias = nn.Parameter(torch.cat([film.bias for film in films]), False)
+        self.film = torch.cat([film.weight for film in films])
+        self.film_bias = torch.cat([film.bias for film in films])
         self.encoder = [FastBlock(block, self.dtype) for block in model.encoder]
         self.decoder = [FastBlock(block, self.dtype) for block in model.decoder]
         self.latent_in = Entrance(model.latent_in, model.config, self.dtype)
@@ -109,7 +109,7 @@ class FastLegacyDiffuser:
 
     def _films(self, alpha_bar: Float[Tensor, " B"]) -> Iterator[Tensor]:
         features = time_features(alpha_bar, self.config.time_high, self.config.time_low)
-        both = self.film(self.time(features.to(self.device)))
+        both = F.linear(self.time(features.to(self.device)), self.film, self.film_bias)
         return iter(both.view(len(both), -1, 1, 2 * self.config.width).unbind(1))
 
 
@@ -142,7 +142,8 @@ class FastBlock:
 
         def affine(lengths: Tensor) -> Affine:
             film = next(films)
-            film = film.repeat(len(lengths) // len(film), 1, 1)
+            if len(film) != len(lengths):
+                film = film.repeat(len(lengths) // len(film), 1, 1)
             return next(norms).affine(lengths, self.dtype, film.chunk(2, dim=2))
 
         q, memory = self.attention.of_itself(x, affine(lengths), folded=folded)
