@@ -23,7 +23,8 @@ Sections, a line of JSON each size, grid or setting:
 - truth: mean PSNR in dB of 8-bit pictures against the truth at each size.
 - encoded_from: pictures of another size encoded, and decoded at 32 x 32. `resized_first`: brought
   to 32 x 32 before they are encoded.
-- consistency: the same points in grids of 32 and 96 with one footprint, 10 log10(2² / MSE).
+- consistency: the same points in two grids with one footprint, 10 log10(2² / MSE): 32 in 96 texels
+  a side, 20 in 100 and 14 in 126, whose coordinates are rounded differently; the worst counts.
 - downscale: decode(s) against decode(4 s) brought to s by the bicubic filter; PSNR of 8 bits.
 - samples: share of drawn pictures that the judge takes for their label, and the Frechet distance of
   its 128 features (after a resize to 32 x 32) to those of training pictures. `fid_32` is that of

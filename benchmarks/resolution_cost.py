@@ -8,9 +8,11 @@ itself, in float32, is `picture_mb` of it.
 """
 
 import json
+import re
 import resource
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -43,9 +45,13 @@ def measure(model: str, side: int, cells: int = 4) -> dict[str, object]:
 
 
 def _largest_resident() -> int:
-    """Bytes; macOS counts in them, Linux in KiB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    """Bytes. Linux hands `ru_maxrss` down from the process that started this one, so not that."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
+        if found:
+            return 1024 * int(found[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes
 
 
 if __name__ == "__main__":

@@ -109,15 +109,20 @@ def consistency(study: Study) -> Iterator[Row]:
             return model.decode(z, size, footprint=1 / OWN[0])
 
         exact = draw(OWN)
-        row: Row = {"model": name, "pictures": FEW, "float32": measures.nested(draw, OWN[0])}
-        with torch.autocast("cpu", torch.bfloat16):
-            row["bfloat16"] = measures.nested(draw, OWN[0])
-            row["bfloat16_to_float32"] = measures.decibels(draw(OWN), exact)
         if measures.decibels(exact, x) < LEAST:
             raise SystemExit(f"{name} does not draw what it was given; nothing to compare")
+        row: Row = {"model": name, "pictures": FEW}
+        row |= {
+            f"float32_{side}_in_{side * n}": measures.nested(draw, side, n) for side, n in NESTED
+        }
+        row["float32"] = min(row[f"float32_{side}_in_{side * n}"] for side, n in NESTED)
+        with torch.autocast("cpu", torch.bfloat16):
+            row["bfloat16"] = min(measures.nested(draw, side, n) for side, n in NESTED[:2])
+            row["bfloat16_to_float32"] = measures.decibels(draw(OWN), exact)
         yield {k: round(v, 2) if isinstance(v, float) else v for k, v in row.items()}
 
 
+NESTED = ((32, 3), (20, 5), (14, 9))  # a side, and how often finer; the first is exact in binary
 LEAST = 10.0  # dB: a constant picture would be consistent too
 
 

@@ -3,7 +3,9 @@
 import gzip
 import json
 import math
+import resource
 import struct
+import subprocess
 import sys
 
 import numpy as np
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from smalti import diffusion, size_study
 from smalti.errors import OptionError, WeightsError
+from smalti.models.resampler import Resampler, ResamplerConfig
 
 from conftest import ROOT, make_picture
 
@@ -316,3 +319,23 @@ def test_refusals(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         resolution.main()
     assert "--out FOLDER" in capsys.readouterr().err
+
+
+def test_cost_is_of_the_process_alone(tmp_path):
+    """A child does not count what its parent holds, and the picture is part of its peak."""
+    held = torch.ones(100 * 2**20)  # 400 MB
+    path = tmp_path / "tiny.safetensors"
+    config = ResamplerConfig(width=8, heads=1, places=1, atoms=2, texel_width=4)
+    Resampler(config).save_pretrained(path)
+    command = [sys.executable, str(ROOT / "benchmarks" / "resolution_cost.py"), str(path), "512"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    row = json.loads(done.stdout)
+    assert row["size"] == "512x512"
+    assert row["picture_mb"] == pytest.approx(1.0, abs=0.1)
+    assert row["before_mb"] <= row["peak_mb"] < row["before_mb"] + 200
+    assert row["before_mb"] < megabytes_of_this_process() - 150
+    del held
+
+
+def megabytes_of_this_process() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
