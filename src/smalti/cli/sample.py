@@ -1,0 +1,101 @@
+"""`smalti sample`: the diffuser draws latents, the resampler draws pictures of any size of them."""
+
+from pathlib import Path
+
+import tyro
+
+from smalti.cli import geometry, show
+from smalti.errors import OptionError
+from smalti.files import MAX_PIXELS, WRITTEN_SUFFIXES
+
+MOST = 1024  # pictures of a sheet
+ANY = "any"
+
+
+def sample(
+    picture: tyro.conf.Positional[Path],
+    /,
+    *,
+    label: tuple[str, ...] = (ANY,),
+    latent: str | None = None,
+    size: str = "32x32",
+    fit: str = "contain",
+    count: int = 1,
+    seed: int = 0,
+    steps: int = 20,
+    sampler: str = "dpm++2m",
+    guidance: float = 1.5,
+    noise: str = "field",
+    model: str = "r2id-mnist",
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> int:
+    """Draw digits of any size: `smalti sample --label 3 --size 64x40 --count 16 out.png`
+
+    Args:
+        picture: The picture to write, all drawings on one sheet: .png .webp .avif .tif .bmp .jpg
+        label: What to draw, 0 to 9, or any; several take turns.
+        latent: Latents to draw in, WIDTHxHEIGHT (default: 4x4, as in training).
+        size: Of each picture in texels, WIDTHxHEIGHT; training saw 32x32 alone.
+        fit: How the square that was learnt meets a picture of another shape: contain (whole, its
+            shape kept), stretch, cover (cut off).
+        count: Pictures, on one sheet.
+        seed: Another one draws other pictures; picture i follows from the seed and i.
+        steps: From noise to picture; fewer are quicker.
+        sampler: ddim, heun (two calls of the network a step) or dpm++2m.
+        guidance: How closely to follow the label; 1 as the model believes.
+        noise: field (one seed, one picture at every size of latents) or white.
+        model: Another diffuser: a file that `smalti train r2id-mnist` wrote.
+        device: torch device: cpu, cuda, mps.
+        overwrite: Replace a picture that exists.
+    """
+    if picture.suffix.lower() not in WRITTEN_SUFFIXES:
+        raise OptionError(f"{picture} is no picture to write; known: {' '.join(WRITTEN_SUFFIXES)}")
+    if picture.exists() and not overwrite:
+        raise OptionError(f"{picture} exists; add --overwrite to replace it")
+    if not 1 <= count <= MOST:
+        raise OptionError(f"count {count}; it lies in 1 .. {MOST}")
+    drawn = geometry.size(size)
+    if min(drawn) < 1 or count * drawn[0] * drawn[1] > MAX_PIXELS:
+        raise OptionError(
+            f"{count} pictures of {size}; each side is at least 1 texel, and together they have at "
+            f"most {MAX_PIXELS:,} texels"
+        )
+    grid = geometry.size(latent) if latent else None
+    import torch
+
+    from smalti import image, models
+    from smalti.diffusion import draw
+    from smalti.models.diffuser import Diffuser
+    from smalti.models.resampler import Resampler
+    from smalti.tokens.draw_canvas import sheet
+
+    diffuser = models.load_shared(Diffuser, model, device=device)
+    resampler = models.load_shared(Resampler, diffuser.config.autoencoder, device=device)
+    labels = [_label(text, diffuser.config.classes) for text in label]
+    grid = grid or (diffuser.config.cells, diffuser.config.cells)
+    with show.progress() as bar:
+        z = draw.sample(
+            diffuser,
+            torch.tensor([labels[i % len(labels)] for i in range(count)]),
+            grid,
+            steps=steps,
+            sampler=sampler,
+            guidance=guidance,
+            noise=noise,
+            seed=seed,
+            on_step=lambda done, total: bar(done, total, f"{count} of {' '.join(label)}"),
+        )
+    with torch.no_grad():
+        x = torch.cat([resampler.decode(part, drawn, fit=fit) for part in z.split(64)])
+    image.save(sheet(((x + 1) / 2).clamp(0, 1).cpu()), picture)
+    show.note(f"{picture}: {count} of {size} texels, from {grid[1]} x {grid[0]} latents")
+    return 0
+
+
+def _label(text: str, classes: int) -> int:
+    if text == ANY:
+        return classes
+    if not text.isdecimal() or int(text) >= classes:
+        raise OptionError(f"label {text!r}; it is one of 0 .. {classes - 1}, or {ANY}")
+    return int(text)

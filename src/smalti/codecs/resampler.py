@@ -1,0 +1,84 @@
+"""Resampler as a codec: a field of latents, drawn at any size."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec, Window
+from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
+from smalti.errors import FormatError, OptionError
+from smalti.models import load_shared
+from smalti.models.resampler import Resampler
+
+LARGEST = 2**20  # of a latent's magnitude
+
+
+@dataclass(frozen=True)
+class ResamplerCodec(TrainedCodec):
+    """x ─look→ z ─round(z / step)→ integers ─entropy→ section ─→ ẑ ─draw→ x̂ of any size
+
+    One section: the latents' planes, each with its range (`entropy.ranges`).
+    """
+
+    name: ClassVar[str] = "resampler"
+    summary: ClassVar[str] = "a field of latents: one file, drawn at any size"
+    channels: ClassVar[tuple[int, ...]] = (3,)
+    settings: ClassVar[tuple[str, ...]] = ("resampler:step=2", "resampler")
+
+    step: float = 1.0  # of the uniform quantiser, in latent units
+    weights: str = field(default="r2ir-photos", metadata=NOT_ON_WIRE)
+
+    def __post_init__(self) -> None:
+        if not 1e-3 <= self.step <= 1e3:
+            raise OptionError(f"step {self.step:g}; it must lie in 0.001 .. 1000")
+
+    def encode(self, image: Tensor, options: Options) -> list[bytes]:
+        model = load_shared(Resampler, self.weights, device=options.device)
+        x = image.to(options.device)
+        if model.channels == 1:
+            x = x.mean(0, keepdim=True)
+        with torch.inference_mode():
+            z = model.encode(2 * x.unsqueeze(0) - 1)[0]
+        q = (z / self.step).round().clamp(LOWEST, HIGHEST)
+        q = q.clamp(-LARGEST / self.step, LARGEST / self.step)
+        return [encode_signed(q.to(torch.int32).cpu().numpy())]
+
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
+        return self._draw(sections, size, size[1:], None, device)
+
+    def decode_at(
+        self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"
+    ) -> Tensor:
+        return self._draw(sections, size, (height, width), None, device)
+
+    def decode_window(
+        self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
+    ) -> Tensor:
+        """All latents are read, but only the window is drawn."""
+        return self._draw(sections, size, size[1:], window, device)
+
+    def _draw(
+        self,
+        sections: Sequence[bytes],
+        size: Size,
+        drawn: tuple[int, int],
+        window: Window | None,
+        device: str,
+    ) -> Tensor:
+        model = load_shared(Resampler, self.weights, device=device)
+        if len(sections) != 1:
+            raise FormatError(f"{len(sections)} sections; a resampler file has 1")
+        shape = (model.config.latent_channels, *model.grid(size.height, size.width))
+        q = decode_signed(sections[0], shape)
+        if np.abs(q).max() * self.step > math.nextafter(LARGEST, math.inf):
+            raise FormatError(f"latents beyond {LARGEST:,}")
+        z = torch.from_numpy(q.astype(np.float32)).to(device) * self.step
+        extent = model.extent(size.height, size.width)
+        with torch.inference_mode():
+            x_hat = model.decode(z.unsqueeze(0), drawn, extent=extent, window=window)[0]
+            return ((x_hat + 1) / 2).clamp(0, 1).expand(size.channels, -1, -1).clone()
