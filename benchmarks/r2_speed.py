@@ -1,6 +1,8 @@
 """A step of R2ID and a decode of R2IR: a plain graph of modules, the model, and its fast form.
 
     OMP_NUM_THREADS=1 python benchmarks/r2_speed.py [ROUNDS] > benchmarks/results/DATE-r2-speed.jsonl
+    python benchmarks/r2_speed.py ROUNDS --steps float32    without plain bfloat16, slow where emulated
+    python benchmarks/r2_speed.py --decode [SIDE]           of the decodes alone (512)
 
 A step is one latent of 32 x 32 (and 8 x 8) with two conditionings, the published width of 192. The
 weights are random, which cost as much time as trained ones; the outputs of all are compared first.
@@ -12,7 +14,7 @@ Operations are those of products of matrices, a multiplication and an addition b
 what every operation that is no view reads and writes, each tensor once. Floors: the operations
 that no form here avoids, at the rate of a product of two 2048 x 2048 matrices; and 6 token vectors
 read or written in a block without text, 8 in one with, which two norms and an attention enforce.
-Memory is the highest resident size during a decode to 512 x 512, above that before it, each in a
+Memory is the highest resident size during a decode to SIDE x SIDE, above that before it, each in a
 process of its own.
 """
 
@@ -43,23 +45,33 @@ STATUS = Path("/proc/self/status")
 
 def main() -> None:
     if sys.argv[1:2] == ["--peak"]:
-        sys.stdout.write(json.dumps(decode_once(sys.argv[2])))
+        sys.stdout.write(json.dumps(decode_once(sys.argv[2], int(sys.argv[3]))))
+        return
+    if sys.argv[1:2] == ["--decode"]:
+        emit(conditions("cpu"))
+        decodes(int(sys.argv[2]) if len(sys.argv) > 2 else DRAWN)
         return
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    quick = sys.argv[2:] == ["--steps", "float32"]
     emit(conditions("cpu") | {"rounds": rounds, "bfloat16_instructions": has_bfloat16()})
     with torch.no_grad():
         a = torch.randn(MATRIX, MATRIX)
         rate = 2 * MATRIX**3 / 1e9 / median_of({"product": lambda: a @ a}, rounds)["product"]
         emit({"product": "float32", "gflop_s": round(rate, 1)})
         for side in SIDES:
-            steps(side, rounds, rate)
-    for form in ("plain", "fast", "fast bounded"):
-        command = [sys.executable, __file__, "--peak", form]
+            steps(side, rounds, rate, emulated=not quick)
+    if not quick:
+        decodes(DRAWN)
+
+
+def decodes(side: int) -> None:
+    for form in ("fast", "plain", "fast bounded"):
+        command = [sys.executable, __file__, "--peak", form, str(side)]
         emit(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
 
 
-def steps(side: int, rounds: int, rate: float) -> None:
-    """One line a contender."""
+def steps(side: int, rounds: int, rate: float, *, emulated: bool) -> None:
+    """One line a contender, with plain bfloat16 if `emulated`."""
     model, text = diffuser(), [torch.randn(1, 2, 192) for _ in range(2)]
     z, alpha = torch.randn(1, 64, side, side), torch.tensor([0.5])
     plain, fast = PlainDiffuser(model).eval(), model.fast()
@@ -77,9 +89,10 @@ def steps(side: int, rounds: int, rate: float) -> None:
         "model, float32": lambda: model(z, alpha, text),
         "fast, float32": lambda: fast(z, alpha, texts),
         "fast, bfloat16": lambda: rounded(z, alpha, rounded_texts),
-        "plain, bfloat16": lambda: short(z.bfloat16(), alpha.bfloat16(), short_text),
-        "plain, autocast": autocast,
     }
+    if emulated:
+        runs["plain, bfloat16"] = lambda: short(z.bfloat16(), alpha.bfloat16(), short_text)
+        runs["plain, autocast"] = autocast
     expected = runs["plain, float32"]()
     lines = {}
     for name, run in runs.items():
@@ -99,22 +112,22 @@ def steps(side: int, rounds: int, rate: float) -> None:
     seconds = median_of(runs, rounds)
     for name, line in lines.items():
         emit(line | {"ms": round(1e3 * seconds[name], 1)})
-    best_short = min(seconds["plain, bfloat16"], seconds["plain, autocast"])
     flop, size = floors(side**2)
+    ratios = {
+        "fast_float32_times_plain_float32": seconds["plain, float32"] / seconds["fast, float32"],
+        "fast_bfloat16_times_plain_float32": seconds["plain, float32"] / seconds["fast, bfloat16"],
+    }
+    if emulated:
+        best = min(seconds["plain, bfloat16"], seconds["plain, autocast"])
+        ratios["fast_bfloat16_times_plain_bfloat16"] = best / seconds["fast, bfloat16"]
     emit(
         {
             "latent": side,
             "floor_gflop": round(flop / 1e9, 2),
             "floor_ms": round(1e3 * flop / 1e9 / rate, 1),
             "floor_gb": {"float32": round(4 * size / 1e9, 4), "bfloat16": round(2 * size / 1e9, 4)},
-            "fast_float32_times_plain_float32": round(
-                seconds["plain, float32"] / seconds["fast, float32"], 2
-            ),
-            "fast_bfloat16_times_plain_bfloat16": round(best_short / seconds["fast, bfloat16"], 2),
-            "fast_bfloat16_times_plain_float32": round(
-                seconds["plain, float32"] / seconds["fast, bfloat16"], 2
-            ),
         }
+        | {key: round(value, 2) for key, value in ratios.items()}
     )
 
 
@@ -187,15 +200,15 @@ def size_of(t: Tensor) -> int:
     return min(t.numel() * t.element_size(), t.untyped_storage().nbytes())
 
 
-def decode_once(form: str) -> dict[str, str | float]:
+def decode_once(form: str, side: int) -> dict[str, str | float]:
     """Time and memory of one decode, in a process that has done nothing else."""
     torch.manual_seed(0)
     model = shaken(LegacyResampler())
     z = torch.randn(1, 64, 32, 32).tanh()
     runs = {
-        "plain": lambda: PlainDecoder(model)(z, DRAWN, DRAWN),
-        "fast": lambda: model.fast().decode(z, (DRAWN, DRAWN)),
-        "fast bounded": lambda: model.fast().decode(z, (DRAWN, DRAWN), bounded=True),
+        "plain": lambda: PlainDecoder(model)(z, side, side),
+        "fast": lambda: model.fast().decode(z, (side, side)),
+        "fast bounded": lambda: model.fast().decode(z, (side, side), bounded=True),
     }
     with torch.no_grad():
         model.fast().decode(z, (16, 16))  # loads what any run loads
@@ -207,7 +220,7 @@ def decode_once(form: str) -> dict[str, str | float]:
     return {
         "decode": form,
         "latent": 32,
-        "drawn": DRAWN,
+        "drawn": side,
         "s": round(seconds, 1),
         "peak_mb": round(peak / 1e6),
         "mean": round(float(out.mean()), 6),
