@@ -15,11 +15,19 @@ import smalti
 from smalti.cli import main
 from smalti.errors import ImageError, OptionError
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
-from smalti.tokens import lm_data
+from smalti.tokens import lm_data, lm_pictures
 from smalti.tokens.draw import Artist, Taste, folder_of
-from smalti.tokens.draw_canvas import canvas, centred, looks_like_ours, sheet
+from smalti.tokens.draw_canvas import (
+    canvas,
+    centred,
+    looks_like_a_digit,
+    looks_like_ours,
+    seen,
+    sheet,
+    whole,
+)
 from smalti.tokens.lm_train import Run, run
-from smalti.tokens.lm_words import DIGITS, caption, caption_ids, word_tokenizer
+from smalti.tokens.lm_words import DIGITS, Words, words_of_things
 from smalti.train import idx, recipes
 from smalti.train.lm_recipe import LmRecipe
 from smalti.train.loop import Interrupted, Options
@@ -134,20 +142,28 @@ def test_damaged_idx_files_are_refused(tmp_path, data, message):
 
 
 def test_captions():
-    words = word_tokenizer()
-    assert words.decode(caption_ids(words, "A Handwritten SEVEN")) == "a handwritten seven"
+    words = DIGITS.tokenizer()
+    assert words.decode(DIGITS.ids(words, "A Handwritten SEVEN")) == "a handwritten seven"
+    assert DIGITS.caption(8) == "an eight"
+    assert DIGITS.ids(words, "An eight") == DIGITS.ids(words, "a eight")
     for text in ("a horse", "", "sevens"):
         with pytest.raises(OptionError, match="does not know every word"):
-            caption_ids(words, text)
+            DIGITS.ids(words, text)
+    things = words_of_things(("airplane", "fire_truck"))
+    assert [row[0] for row in things.captions()] == ["an airplane", "a fire_truck", "a picture"]
+    assert things.caption(0, 2) == "a picture of an airplane"
+    tokenizer = things.tokenizer()
+    assert len(things.ids(tokenizer, "a photo of a fire_truck")) == 5
+    assert things.known() == "an airplane, a fire_truck, and a picture for any"
+    assert Words.of_settings(json.loads(json.dumps(vars(things)))) == things
 
 
 def test_sequences_hold_what_they_say(mnist, recipe):
     eye = FsqAutoencoder.from_pretrained(recipe.tokenizer)
-    data = lm_data.read_mnist(mnist)
-    codes = lm_data.Codes(
-        lm_data.encoded(eye, data.pictures), lm_data.encoded(eye, lm_data.upper_half(data.pictures))
-    )
-    training = Run(recipe, eye, codes, data.labels, torch.device("cpu"))
+    data = lm_pictures.read_mnist(mnist)
+    halves = data.pictures, lm_pictures.upper_half(data.pictures)
+    codes = lm_data.Codes(*(lm_data.encoded(eye, half) for half in halves))
+    training = Run(recipe, eye, codes, data, torch.device("cpu"))
     vocabulary, words = training.vocabulary, training.tokenizer
     again = training.batches(5, 16)
     kinds = {"draw": 0, "name": 0, "complete": 0}
@@ -167,14 +183,16 @@ def test_sequences_hold_what_they_say(mnist, recipe):
             if start == 1:
                 kinds["name"] += 1
                 said = words.decode(ids[start + length : start + length + 2])
-                assert said in {caption(int(data.labels[i])) for i in found}
+                assert said in {f"a {DIGITS.labels[data.labels[i]]}" for i in found}
                 assert asked[0] == 0
                 assert weights[asked[-1]] == recipe.name_weight
             elif asked[0] == start:
                 kinds["draw"] += 1
                 said = words.decode(ids[1:start])
                 digits = {int(data.labels[i]) for i in found}
-                assert said == "a digit" or any(DIGITS[d] in said or str(d) in said for d in digits)
+                assert said == "a digit" or any(
+                    DIGITS.labels[d] in said or str(d) in said for d in digits
+                )
             else:
                 kinds["complete"] += 1
                 assert asked[0] == start + 10  # <img_start>, two rows of four, two ends of rows
@@ -192,6 +210,7 @@ def test_training_lowers_the_loss_and_leaves_a_model(trained, recipe):
     assert "of held-out pictures named" in notes[-1]
     held = json.loads((folder / "config.json").read_text())
     assert (held["eye"], held["picture_grid"]) == ("eye.safetensors", [4, 4])
+    assert (held["picture_channels"], held["captions"]["any"]) == (1, "a digit")
 
 
 def test_an_interrupted_run_goes_on_exactly(mnist, recipe, trained, tmp_path, monkeypatch):
@@ -241,7 +260,7 @@ def test_wrong_recipes_are_refused(setting):
 
 def test_drawings_follow_from_the_seed_alone(artist):
     first = artist.draw("a seven", 4, taste=Taste(seed=5))
-    assert first.shape == (4, 32, 32)
+    assert first.shape == (4, 1, 32, 32)
     assert 0 <= first.min() <= first.max() <= 1
     assert (artist.draw("a seven", 4, taste=Taste(seed=5)) == first).all()
     assert torch.allclose(artist.draw("a seven", 2, taste=Taste(seed=5)), first[:2], atol=1e-3)
@@ -282,19 +301,20 @@ def test_reading_on_equals_reading_anew(artist):
 
 
 def test_a_completion_keeps_the_upper_half(artist):
-    picture = torch.rand(32, 32)
-    drawn = artist.complete(picture, "a two", 3)
-    assert (drawn[:, :16] == picture[:16]).all()
-    other = picture.clone()
-    other[16:] = 1
-    assert (artist.complete(other, "a two", 3) == drawn).all()
-    with pytest.raises(OptionError, match=r"\(28, 28\) texels; this model sees \(32, 32\)"):
-        artist.complete(torch.zeros(28, 28))
+    pictures = torch.rand(3, 1, 32, 32)
+    drawn = artist.complete(pictures, "a two")
+    assert (drawn[:, :, :16] == pictures[:, :, :16]).all()
+    other = pictures.clone()
+    other[:, :, 16:] = 1
+    assert (artist.complete(other, "a two") == drawn).all()
+    assert artist.complete(pictures[:1]).shape == (1, 1, 32, 32)
+    with pytest.raises(OptionError, match=r"\(1, 28, 28\) channels and texels; .* \(1, 32, 32\)"):
+        artist.complete(torch.zeros(1, 1, 28, 28))
 
 
 def test_the_trained_model_names_its_pictures(artist, mnist):
-    data = lm_data.read_mnist(mnist)
-    chances = artist.name(torch.from_numpy(data.pictures[:50]).float() / 255)
+    data = lm_pictures.read_mnist(mnist)
+    chances = artist.name(lm_pictures.as_floats(data.pictures[:50]))
     assert chances.shape == (50, 10)
     assert torch.allclose(chances.sum(1), torch.ones(50))
 
@@ -313,9 +333,9 @@ def test_wrong_tastes_are_refused(wrong):
 def test_canvases():
     white = torch.ones(3, 70, 50)
     white[:, 20:50, 22:28] = 0  # a dark bar on white
-    seen = centred(white, 32)
-    assert seen.shape == (32, 32)
-    rows, columns = (seen > 0.5).any(1).nonzero(), (seen > 0.5).any(0).nonzero()
+    found = centred(white, 32)
+    assert found.shape == (32, 32)
+    rows, columns = (found > 0.5).any(1).nonzero(), (found > 0.5).any(0).nonzero()
     assert (int(rows.min()), int(rows.max())) == (6, 25)  # 20 texels high, in the middle
     assert (int(columns.min()), int(columns.max())) == (14, 17)
     digit = torch.zeros(1, 28, 28)
@@ -331,7 +351,14 @@ def test_canvases():
         centred(torch.ones(3, 40, 40), 32)
     tall = centred(torch.nn.functional.pad(torch.ones(1, 300, 2), (40, 40, 30, 30)), 32)
     assert tall.max() == 1
-    assert sheet(torch.rand(5, 32, 32), 2).shape == (1, 128, 192)
+    assert sheet(torch.rand(5, 1, 32, 32), 2).shape == (1, 128, 192)
+    pictures = torch.rand(2, 3, 8, 8)
+    assert (sheet(pictures)[:, :, 8:] == pictures[1]).all()
+    photo = torch.rand(3, 70, 50)
+    assert [looks_like_a_digit(x) for x in (digit, white, photo)] == [True, True, False]
+    assert seen(photo, 3, 32).shape == whole(photo, 3, 32).shape == (3, 32, 32)
+    assert (seen(white, 1, 32)[0] == centred(white, 32)).all()
+    assert (whole(white, 1, 32)[0] == canvas(white, 32)).all()
 
 
 # The bundled model.
@@ -340,7 +367,7 @@ def test_canvases():
 def test_the_bundled_model_reads_what_it_drew(bundled):
     right = 0
     for digit in range(10):
-        drawn = bundled.draw(caption(digit), 4, taste=Taste(seed=77))
+        drawn = bundled.draw(DIGITS.caption(digit), 4, taste=Taste(seed=77))
         right += int((bundled.name(drawn).argmax(1) == digit).sum())
     assert right >= 36
 
@@ -360,7 +387,10 @@ def test_commands(tmp_path, monkeypatch, capsys, bundled):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["draw", "a horse", "x.png"], "does not know every word of 'a horse'"),
+        (
+            ["draw", "a horse", "x.png"],
+            "knows every word of 'a horse'; digits-lm knows .*a seven.*natural-lm",
+        ),
         (["draw", "a two", "x.txt"], "no picture to write"),
         (["draw", "a two", "x.png", "--count", "0"], "0 pictures; a sheet has 1 .. 1024"),
         (["draw", "a two", "x.png", "--scale", "0"], "scale 0"),
@@ -369,7 +399,9 @@ def test_commands(tmp_path, monkeypatch, capsys, bundled):
         (["draw", "a two", "x.png", "--complete", "none.png"], "none.png"),
         (["name"], "name at least one picture"),
         (["name", "none.png"], "none.png"),
-        (["train", "digits-lm"], "learns from MNIST"),
+        (["draw", "a car", "x.png", "--model", "digits-lm"], "does not know every word of 'a car'"),
+        (["train", "digits-lm"], "learns from one folder"),
+        (["train", "natural-lm", "--data", "nowhere"], "nowhere is no folder"),
         (["train", "digits-lm", "--data", "nowhere"], "has no train-images-idx3-ubyte.gz"),
         (["train", "digit-lm"], "known: .*digits-lm"),
     ],

@@ -1,4 +1,4 @@
-"""`smalti draw` and `smalti name`: the small language model that draws digits and names them."""
+"""`smalti draw` and `smalti name`: small language models that draw pictures and name them."""
 
 from pathlib import Path
 
@@ -22,14 +22,15 @@ def draw(
     temperature: float = 0.9,
     guidance: float = 2.0,
     scale: int = 4,
-    model: str = "digits-lm",
+    model: str | None = None,
     device: str = "cpu",
     overwrite: bool = False,
 ) -> int:
-    """A small language model draws a digit: `smalti draw "a seven" out.png`
+    """A small language model draws: `smalti draw "a seven" out.png`, `smalti draw "an airplane" ...`
 
     Args:
-        caption: What to draw: "a seven", "the digit 7", or "a digit" for any.
+        caption: What to draw: "a seven", "the digit 7", or "a digit" for any; "an airplane",
+            "a car", or "a picture" for any.
         picture: The picture to write: .png .webp .avif .tif .bmp .jpg
         complete: Keep the upper half of this picture, and draw the lower one.
         count: Pictures, on one sheet.
@@ -37,7 +38,8 @@ def draw(
         temperature: How freely: 0 draws the likeliest picture, 1 as the model believes.
         guidance: How closely to follow the caption; 1 as the model believes.
         scale: Width and height of each of the model's texels in the picture.
-        model: Another one, as `smalti train digits-lm` writes it: runs/digits-lm/model
+        model: digits-lm, natural-lm, or a folder that `smalti train` wrote for either:
+            runs/digits-lm/model (default: the one that knows the caption's words).
         device: torch device: cpu, cuda, mps.
         overwrite: Replace a picture that exists.
     """
@@ -51,10 +53,13 @@ def draw(
         raise OptionError(f"{count} pictures; a sheet has 1 .. {MOST}")
     from smalti import image
     from smalti.tokens.draw import Artist, Taste
-    from smalti.tokens.draw_canvas import canvas, sheet
+    from smalti.tokens.draw_canvas import sheet, whole
 
     taste = Taste(temperature, guidance, seed)
-    artist = Artist.from_pretrained(model, device=device)
+    if model is None:
+        artist = Artist.of_caption(caption, device=device)
+    else:
+        artist = Artist.from_pretrained(model, device=device)
     with show.progress() as bar:
 
         def tell(done: int, total: int) -> None:
@@ -63,8 +68,9 @@ def draw(
         if complete is None:
             drawn = artist.draw(caption, count, taste=taste, on_step=tell)
         else:
-            shown = canvas(image.load(complete, max_pixels=MAX_PIXELS), artist.side[0])
-            drawn = artist.complete(shown, caption, count, taste=taste, on_step=tell)
+            x = image.load(complete, max_pixels=MAX_PIXELS)
+            shown = whole(x, artist.channels, artist.side[0]).expand(count, -1, -1, -1)
+            drawn = artist.complete(shown, caption, taste=taste, on_step=tell)
     image.save(sheet(drawn, scale), picture)
     show.note(f"{caption} -> {picture}: {count} of {artist.side[1]} x {artist.side[0]} texels")
     return 0
@@ -74,36 +80,46 @@ def name(
     pictures: tyro.conf.Positional[tuple[Path, ...]],
     /,
     *,
-    model: str = "digits-lm",
+    model: str | None = None,
     device: str = "cpu",
 ) -> int:
-    """The same language model says which digit it sees: `smalti name picture.png`
+    """The same language models say what they see: `smalti name picture.png`
 
-    Pictures may be dark on light or light on dark, of any size, with one digit.
+    Digits may be dark on light or light on dark, of any size, one in each picture. Without --model
+    a picture without colour whose border is even is read as a digit; of any other one natural-lm
+    tells whether it is an airplane or a car, the only things that it knows.
 
     Args:
-        pictures: Pictures of one digit each.
-        model: Another one, as `smalti train digits-lm` writes it: runs/digits-lm/model
+        pictures: Pictures of one thing each.
+        model: digits-lm, natural-lm, or a folder that `smalti train` wrote for either.
         device: torch device: cpu, cuda, mps.
     """
     if not pictures:
         raise OptionError("name at least one picture")
     from smalti import image
-    from smalti.tokens.draw import Artist
-    from smalti.tokens.draw_canvas import canvas, centred, looks_like_ours
-    from smalti.tokens.lm_words import caption
+    from smalti.tokens.draw import BUNDLED, Artist
+    from smalti.tokens.draw_canvas import looks_like_a_digit, seen
 
-    artist = Artist.from_pretrained(model, device=device)
-    side, failures = artist.side[0], 0
+    artists: dict[str, Artist] = {}
+    failures = 0
     for path in pictures:
         try:
             x = image.load(path, max_pixels=MAX_PIXELS)
-            seen = canvas(x, side) if looks_like_ours(x, side) else centred(x, side)
+            chosen = model or BUNDLED[0 if looks_like_a_digit(x) else 1]
+            if chosen not in artists:
+                artists[chosen] = Artist.from_pretrained(chosen, device=device)
+            artist = artists[chosen]
+            shown = seen(x, artist.channels, artist.side[0])
+        except OptionError:  # of the model
+            raise
         except (SmaltiError, OSError) as error:
             failures += 1
             show.error(str(error) if path.name in str(error) else f"{path}: {error}")
             continue
-        chances = artist.name(seen[None])[0]
+        chances = artist.name(shown[None])[0]
         best = int(chances.argmax())
-        show.note(f"{path}: {caption(best)}, {100 * float(chances[best]):.1f} %")
+        show.note(
+            f"{path}: {artist.words.caption(best)}, {100 * float(chances[best]):.1f} % "
+            f"of the {len(chances)} labels of {chosen}"
+        )
     return 1 if failures else 0

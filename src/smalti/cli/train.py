@@ -44,7 +44,8 @@ def train(
     Args:
         recipe: Its name, such as rgba-boxes; a wrong one is answered with all of them.
         data: Folders of pictures, WebDataset .tar files, .npz or idx files, for recipes that learn
-            from pictures; for digits-lm, the folder of MNIST's four files.
+            from pictures; for digits-lm, the folder of MNIST's four files; for natural-lm, a folder
+            of labelled pictures (docs/TOKENS.md).
         val: Validation pictures, of the same kinds; the five bundled ones without.
         out: The weights, checkpoints, log and validation pictures go to OUT/RECIPE.
         settings: Fields of the recipe: --set side=64 optimizer.lr=1e-3; a wrong one is answered
@@ -114,7 +115,7 @@ def _train_language_model(
     bar: Callable[[int, int, str], None],
 ) -> Path:
     if len(data) != 1:
-        raise OptionError(f"{recipe.name} learns from MNIST; name its folder with --data")
+        raise OptionError(f"{recipe.name} learns from one folder; name it with --data")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise OptionError(f"{recipe.name} trains in one process; start it without accelerate")
     try:

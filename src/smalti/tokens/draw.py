@@ -1,13 +1,15 @@
-"""A small language model with eyes and hands: it draws, completes and names digits.
+"""A small language model with eyes and hands: it draws, completes and names pictures.
 
 caption ─words→ ids ─LM→ ids of a picture ─vocabulary→ codes ─eye→ picture, and the other way round
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -19,15 +21,17 @@ from torch import Tensor
 from smalti.errors import OptionError
 from smalti.models import load_shared
 from smalti.models.fsq import FsqAutoencoder
-from smalti.tokens.lm_words import ANY, DIGITS, caption, caption_ids
+from smalti.tokens.lm_words import Words, knows, name_logits
 from smalti.tokens.vocabulary import ImageVocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-BUNDLED = "digits-lm"
+BUNDLED = ("digits-lm", "natural-lm")  # a caption's model is the first that knows its words
 EYE = "eye"  # in a model's config.json: its picture tokenizer, a bundled one or a file beside it
 GRID = "picture_grid"  # there too: rows and columns of codes of its pictures
+CHANNELS = "picture_channels"  # 1 grey, 3 RGB
+WORDS = "captions"  # `Words`
 NEEDED = "pip install 'smalti[tokens]'"
 
 
@@ -51,8 +55,8 @@ class Taste:
 class Artist:
     """A language model grafted with `ImageVocabulary`, its words and its picture tokenizer.
 
-    Pictures are `N H W` float32, grey, sRGB-encoded, in [0, 1], white on black, of the size that
-    the model was trained on (32 x 32).
+    Pictures are `N C H W` float32, sRGB-encoded, in [0, 1], of the channels and the size that the
+    model was trained on: digits are grey, white on black, 32 x 32; others are RGB.
     """
 
     def __init__(
@@ -64,21 +68,35 @@ class Artist:
         self.model, self.tokenizer, self.eye = model.eval(), tokenizer, eye
         self.vocabulary = ImageVocabulary.of_model(model)
         self.rows, self.columns = getattr(model.config, GRID)
+        self.channels = getattr(model.config, CHANNELS)
+        self.words = Words.of_settings(getattr(model.config, WORDS))
 
     @classmethod
-    def from_pretrained(cls, name: str | Path = BUNDLED, *, device: str = "cpu") -> Self:
-        """The bundled artist, or one that `smalti train digits-lm` wrote.
+    def of_caption(cls, text: str, *, device: str = "cpu") -> Self:
+        """The first bundled artist that knows every word of a caption.
+
+        Raises:
+            OptionError: none does, or transformers is missing.
+        """
+        transformers, known = _transformers(), []
+        for name in BUNDLED:
+            folder = folder_of(name)
+            if knows(transformers.AutoTokenizer.from_pretrained(folder), text):
+                return cls.from_pretrained(name, device=device)
+            settings = json.loads((folder / "config.json").read_text())
+            known.append(f"{name} knows {Words.of_settings(settings[WORDS]).known()}")
+        raise OptionError(f"no model knows every word of {text!r}; {'; '.join(known)}")
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path = BUNDLED[0], *, device: str = "cpu") -> Self:
+        """A bundled artist, or one that `smalti train digits-lm` or `natural-lm` wrote.
 
         Raises:
             OptionError: no such folder, a model that draws nothing, or transformers is missing.
         """
-        folder = folder_of(name)
-        try:
-            import transformers
+        folder, transformers = folder_of(name), _transformers()
+        from smalti.tokens.graft import from_pretrained
 
-            from smalti.tokens.graft import from_pretrained
-        except ImportError as cause:
-            raise OptionError(f"drawing needs transformers: {NEEDED}") from cause
         try:
             with without_bars():
                 model = from_pretrained(folder, dtype=torch.float32).to(device)
@@ -86,9 +104,10 @@ class Artist:
         except (OSError, ValueError, KeyError, SafetensorError) as cause:
             reason = str(cause).partition("\n")[0]
             raise OptionError(f"{folder} cannot be loaded: {reason}") from cause
-        eye = getattr(model.config, EYE, None)
-        if eye is None:
-            raise OptionError(f"{folder} does not say with which tokenizer it sees; train it anew")
+        for key in (EYE, GRID, CHANNELS, WORDS):
+            if getattr(model.config, key, None) is None:
+                raise OptionError(f"{folder} does not tell its {key} in config.json; train it anew")
+        eye = getattr(model.config, EYE)
         weights = folder / eye if (folder / eye).is_file() else eye
         return cls(model, tokenizer, load_shared(FsqAutoencoder, weights, device=device))
 
@@ -104,11 +123,11 @@ class Artist:
         *,
         taste: Taste | None = None,
         on_step: Callable[[int, int], None] | None = None,
-    ) -> Float[Tensor, "count H W"]:
+    ) -> Float[Tensor, "count C H W"]:
         """Pictures of a caption. Picture i follows from the seed and i alone, but for rounding.
 
         Args:
-            text: "a seven", "the digit 7", or "a digit" for any.
+            text: "a seven", "the digit 7", "an airplane", or `words.any` for any.
             on_step: called with (ids done, ids in all).
 
         Raises:
@@ -121,76 +140,64 @@ class Artist:
 
     def complete(
         self,
-        picture: Float[Tensor, "H W"],
-        text: str = ANY,
-        count: int = 1,
+        pictures: Float[Tensor, "N C H W"],
+        text: str | None = None,
         *,
         taste: Taste | None = None,
         on_step: Callable[[int, int], None] | None = None,
-    ) -> Float[Tensor, "count H W"]:
-        """Lower halves for the upper half of a picture; its own lower half is not looked at.
+    ) -> Float[Tensor, "N C H W"]:
+        """Lower halves for the upper halves of pictures; their own lower halves are not looked at.
+
+        Args:
+            text: what each whole picture shall be; None tells nothing.
 
         Raises:
-            OptionError: as `draw`, or a picture of another size.
+            OptionError: as `draw`, or pictures of another size.
         """
-        if count < 1:
-            raise OptionError(f"{count} pictures; at least 1")
         half = self.rows // 2
-        seen = picture.clone()
-        seen[half * self.eye.factor :] = 0
-        ids = self.vocabulary.sequence(self.codes_of(seen[None])[0])
-        given = ids[: 1 + half * (self.columns + 1)]
-        drawn = self.pictures_of(
-            self._continue(text, given.expand(count, -1), taste or Taste(), on_step)
-        )
-        drawn[:, : half * self.eye.factor] = seen[: half * self.eye.factor]
+        shown = pictures.clone()
+        shown[:, :, half * self.eye.factor :] = 0
+        ids = torch.stack([self.vocabulary.sequence(codes) for codes in self.codes_of(shown)])
+        given = ids[:, : 1 + half * (self.columns + 1)]
+        ids = self._continue(text or self.words.any, given, taste or Taste(), on_step)
+        drawn = self.pictures_of(ids)
+        drawn[:, :, : half * self.eye.factor] = shown[:, :, : half * self.eye.factor]
         return drawn
 
     @torch.inference_mode()
-    def name(self, pictures: Float[Tensor, "N H W"]) -> Float[Tensor, "N 10"]:
-        """How likely each digit is, as the word after `a` when the model has seen the picture.
+    def name(self, pictures: Float[Tensor, "N C H W"]) -> Float[Tensor, "N labels"]:
+        """How likely each label is, as the word after `a` when the model has seen the picture.
 
         Raises:
             OptionError: pictures of another size.
         """
-        bos, (article, *_) = self.tokenizer.bos_token_id, self._words(caption(0))
-        words = [self._words(caption(digit))[-1] for digit in range(len(DIGITS))]
-        ids = torch.stack(
-            [
-                torch.cat(
-                    [torch.tensor([bos]), self.vocabulary.sequence(codes), torch.tensor([article])]
-                )
-                for codes in self.codes_of(pictures)
-            ]
-        )
-        logits = self.model(input_ids=ids.to(self.model.device), logits_to_keep=1).logits
-        return logits[:, -1, words].float().softmax(-1).cpu()
+        ids = torch.stack([self.vocabulary.sequence(codes) for codes in self.codes_of(pictures)])
+        return name_logits(self.model, self.tokenizer, self.words, ids).softmax(-1).cpu()
 
-    def codes_of(self, pictures: Float[Tensor, "N H W"]) -> Int[Tensor, "N h w"]:
+    def codes_of(self, pictures: Float[Tensor, "N C H W"]) -> Int[Tensor, "N h w"]:
         """What the picture tokenizer makes of pictures.
 
         Raises:
             OptionError: pictures of another size.
         """
-        if tuple(pictures.shape[1:]) != self.side:
+        if tuple(pictures.shape[1:]) != (self.channels, *self.side):
             raise OptionError(
-                f"pictures of {tuple(pictures.shape[1:])} texels; this model sees {self.side}"
+                f"pictures of {tuple(pictures.shape[1:])} channels and texels; this model sees "
+                f"{(self.channels, *self.side)}"
             )
-        x = (2 * pictures - 1).unsqueeze(1).expand(-1, 3, -1, -1).to(self.eye.device)
+        x = (2 * pictures - 1).expand(-1, 3, -1, -1).to(self.eye.device)
         with torch.inference_mode():
             return self.eye.encode(x.contiguous()).cpu()
 
-    def pictures_of(self, ids: Int[Tensor, "N L"]) -> Float[Tensor, "N H W"]:
+    def pictures_of(self, ids: Int[Tensor, "N L"]) -> Float[Tensor, "N C H W"]:
         """Pictures of sequences, each well formed, from `<img_start>` to `<img_end>`."""
         grids = [self.vocabulary.picture(row) for row in ids]
         assert not any(grid.problems for grid in grids)
         codes = torch.stack([grid.indices for grid in grids]).to(self.eye.device)
         with torch.inference_mode():
-            x_hat = self.eye.decode(codes).mean(1)
+            x_hat = self.eye.decode(codes)
+        x_hat = x_hat.mean(1, keepdim=True) if self.channels == 1 else x_hat
         return ((x_hat.float().cpu() + 1) / 2).clamp(0, 1).clone()
-
-    def _words(self, text: str) -> list[int]:
-        return caption_ids(self.tokenizer, text)
 
     @torch.inference_mode()
     def _continue(
@@ -205,7 +212,7 @@ class Artist:
         Only codes are sampled: where a row or the picture ends is known, so every picture is well
         formed. Guidance: Ho and Salimans 2022, arXiv 2207.12598, equation 6, on logits.
         """
-        prompts = [text] if taste.guidance == 1 else [text, ANY]
+        prompts = [text] if taste.guidance == 1 else [text, self.words.any]
         readers = [_Reader(self.model, self._prompt(prompt), given) for prompt in prompts]
         length = self.vocabulary.length(self.rows, self.columns)
         first, codes = self.vocabulary.text_size, self.vocabulary.codes
@@ -231,7 +238,7 @@ class Artist:
         return ids
 
     def _prompt(self, text: str) -> list[int]:
-        return [self.tokenizer.bos_token_id, *self._words(text)]
+        return [self.tokenizer.bos_token_id, *self.words.ids(self.tokenizer, text)]
 
 
 class _Reader:
@@ -240,7 +247,7 @@ class _Reader:
     def __init__(
         self, model: "PreTrainedModel", prompt: Sequence[int], ids: Int[Tensor, "N l"]
     ) -> None:
-        self.model, self.cache = model, None
+        self.model, self.cache = model, {}
         self.unread = torch.cat([torch.tensor(prompt).expand(len(ids), -1), ids], 1)
 
     def read(self, ids: Int[Tensor, "N l"]) -> None:
@@ -250,11 +257,12 @@ class _Reader:
         """Of the id that follows, float32."""
         result = self.model(
             input_ids=self.unread.to(self.model.device),
-            past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=1,
+            **self.cache,
         )
-        self.cache, self.unread = result.past_key_values, self.unread[:, :0]
+        name = "cache" if "cache" in result else "past_key_values"  # transformers before 5.24
+        self.cache, self.unread = {name: result[name]}, self.unread[:, :0]
         return result.logits[:, -1].float().cpu()
 
 
@@ -289,10 +297,19 @@ def folder_of(name: str | Path) -> Path:
     Raises:
         OptionError: there is none.
     """
-    bundled = Path(str(files("smalti") / "assets" / "weights" / BUNDLED))
-    folder = bundled if str(name) == BUNDLED else Path(name)
+    bundled = Path(str(files("smalti") / "assets" / "weights"))
+    folder = bundled / name if str(name) in BUNDLED else Path(name)
     if not (folder / "config.json").is_file():
         raise OptionError(
-            f"no model in {folder}; smalti train digits-lm writes one to runs/digits-lm/model"
+            f"no model in {folder}; bundled: {', '.join(BUNDLED)}; smalti train digits-lm writes "
+            "one to runs/digits-lm/model"
         )
     return folder
+
+
+def _transformers() -> ModuleType:
+    try:
+        import transformers
+    except ImportError as cause:
+        raise OptionError(f"drawing needs transformers: {NEEDED}") from cause
+    return transformers

@@ -1,4 +1,4 @@
-"""Between anybody's picture of a digit and the model's: 32 x 32, white on black, in the middle."""
+"""Between anybody's picture and the model's: of a digit 32 x 32, white on black, in the middle."""
 
 import math
 
@@ -8,11 +8,41 @@ from jaxtyping import Float
 from torch import Tensor
 
 from smalti.errors import ImageError
-from smalti.tokens.coding import to_rgb
+from smalti.tokens.coding import square, to_rgb
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601
 INK = 0.2  # of the brightest texel: what counts as the digit
 BOX = 20 / 32  # of the side: into which MNIST's digits were fitted, by the longer side
+COLOURLESS = 0.03  # mean distance of a texel's channels
+EVEN = 0.15  # deviation along a border of one brightness
+
+
+def seen(
+    image: Float[Tensor, "C H W"], channels: int, side: int
+) -> Float[Tensor, "channels side side"]:
+    """Anybody's picture as a model of grey digits (1 channel) or of anything (3) sees it.
+
+    Raises:
+        ImageError: no digit to be seen.
+    """
+    if channels == 3:
+        return square(to_rgb(image), side)
+    grey = canvas(image, side) if looks_like_ours(image, side) else centred(image, side)
+    return grey[None]
+
+
+def whole(
+    image: Float[Tensor, "C H W"], channels: int, side: int
+) -> Float[Tensor, "channels side side"]:
+    """The same, but a digit stays where it is in the picture: for completion."""
+    return square(to_rgb(image), side) if channels == 3 else canvas(image, side)[None]
+
+
+def looks_like_a_digit(image: Float[Tensor, "C H W"]) -> bool:
+    """Whether a picture has no colour and a border of one brightness."""
+    x = to_rgb(image)
+    colour = float((x.amax(0) - x.amin(0)).mean())
+    return colour < COLOURLESS and float(_border(x.mean(0)).std()) < EVEN
 
 
 def canvas(image: Float[Tensor, "C H W"], side: int) -> Float[Tensor, "side side"]:
@@ -61,15 +91,16 @@ def looks_like_ours(image: Float[Tensor, "C H W"], side: int) -> bool:
     return known and bool(_border(to_rgb(image).mean(0)).max() < INK)
 
 
-def sheet(pictures: Float[Tensor, "N H W"], scale: int = 1) -> Float[Tensor, "1 rows columns"]:
+def sheet(pictures: Float[Tensor, "N C H W"], scale: int = 1) -> Float[Tensor, "C rows columns"]:
     """Pictures beside and below each other, each texel `scale` x `scale`."""
-    count, height, width = pictures.shape
+    count, channels, height, width = pictures.shape
     across = math.ceil(math.sqrt(count))
     down = math.ceil(count / across)
-    drawn = torch.zeros(down * across, height, width)
+    drawn = torch.zeros(down * across, channels, height, width)
     drawn[:count] = pictures
-    rows = drawn.view(down, across, height, width).transpose(1, 2).reshape(down * height, -1)
-    return rows.repeat_interleave(scale, 0).repeat_interleave(scale, 1)[None]
+    rows = drawn.view(down, across, channels, height, width).permute(2, 0, 3, 1, 4)
+    rows = rows.reshape(channels, down * height, across * width)
+    return rows.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
 
 
 def _white_on_black(image: Float[Tensor, "C H W"]) -> Float[Tensor, "H W"]:

@@ -19,12 +19,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from smalti.errors import ImageError, OptionError
 from smalti.files import write_atomically
 from smalti.models.fsq import FsqAutoencoder
-from smalti.tokens.lm_words import DIGITS, FORMS
+from smalti.tokens.lm_pictures import NONE, upper_half
 from smalti.tokens.vocabulary import ImageVocabulary
-from smalti.train import idx
 from smalti.train.lm_recipe import LmRecipe
 from smalti.train.precision import Precision
 
@@ -36,41 +34,6 @@ AT_ONCE = 500  # pictures to encode
 NAME, COMPLETE = 1, 2  # kinds of example, by their place in a recipe's shares; 0 draws
 IGNORED = -100  # a target of which no loss is taken
 
-PART_FILES = {"train": "train", "test": "t10k"}  # of MNIST
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Grey pictures `N H W` uint8, and each one's label as its place in DIGITS."""
-
-    pictures: np.ndarray
-    labels: np.ndarray
-
-
-def read_mnist(folder: Path, part: str = "train") -> Labelled:
-    """MNIST's pictures, padded to 32 x 32, and labels.
-
-    Args:
-        folder: with the files of the distribution, gzipped or not.
-        part: "train", 60,000 pictures, or "test", 10,000.
-
-    Raises:
-        OptionError: a file is not there.
-        ImageError: a damaged file, or labels that do not fit the pictures.
-    """
-    pictures = idx.read_pictures(_file(folder, f"{PART_FILES[part]}-images-idx3-ubyte"))
-    labels = idx.read(_file(folder, f"{PART_FILES[part]}-labels-idx1-ubyte"))
-    if labels.shape != (len(pictures),) or labels.max(initial=0) >= len(DIGITS):
-        raise ImageError(f"{folder}: {len(pictures)} pictures, but labels {labels.shape}")
-    return Labelled(pictures, labels.astype(np.int64))
-
-
-def upper_half(pictures: np.ndarray) -> np.ndarray:
-    """Pictures `N H W` with the lower half black: what a completion is shown."""
-    shown = pictures.copy()
-    shown[:, pictures.shape[1] // 2 :] = 0
-    return shown
-
 
 @dataclass(frozen=True)
 class Codes:
@@ -81,18 +44,18 @@ class Codes:
 
 
 def cached_codes(
-    eye: FsqAutoencoder, pictures: Labelled, path: Path, tell: Callable[[int, int, str], None]
+    eye: FsqAutoencoder, pictures: np.ndarray, path: Path, tell: Callable[[int, int, str], None]
 ) -> Codes:
-    """The pictures' codes: of the file, if it has those of the same tokenizer, or else anew."""
-    weights = hashlib.sha256(b"".join(p.cpu().numpy().tobytes() for p in eye.parameters()))
+    """Codes of `N C H W` uint8: of the file, if it has those of the same pictures and tokenizer."""
+    made = hashlib.sha256(b"".join(p.cpu().numpy().tobytes() for p in eye.parameters()))
+    made.update(pictures.tobytes())
     if path.is_file():
         with np.load(path) as stored:
-            if str(stored["weights"]) == weights.hexdigest():
+            if str(stored["made"]) == made.hexdigest():
                 return Codes(stored["whole"], stored["cut"])
-    halves = (pictures.pictures, upper_half(pictures.pictures))
-    codes = Codes(*(encoded(eye, half, tell) for half in halves))
+    codes = Codes(*(encoded(eye, half, tell) for half in (pictures, upper_half(pictures))))
     buffer = io.BytesIO()
-    np.savez(buffer, whole=codes.whole, cut=codes.cut, weights=weights.hexdigest())
+    np.savez(buffer, whole=codes.whole, cut=codes.cut, made=made.hexdigest())
     write_atomically(path, buffer.getvalue())
     return codes
 
@@ -103,11 +66,11 @@ def encoded(
     pictures: np.ndarray,
     tell: Callable[[int, int, str], None] = lambda done, total, text: None,
 ) -> np.ndarray:
-    """Codes `N h w` uint16 of grey pictures `N H W` uint8."""
+    """Codes `N h w` uint16 of pictures `N C H W` uint8, grey or RGB."""
     precision, found = Precision("auto", eye.device), []
     for first in range(0, len(pictures), AT_ONCE):
         x = torch.from_numpy(pictures[first : first + AT_ONCE]).to(eye.device)
-        x = (x.float() / 127.5 - 1).unsqueeze(1).expand(-1, 3, -1, -1)
+        x = (x.float() / 127.5 - 1).expand(-1, 3, -1, -1)
         with precision.autocast():
             codes = eye.encode(x.contiguous(memory_format=torch.channels_last))
         found.append(codes.cpu().numpy().astype(np.uint16))
@@ -142,8 +105,8 @@ class Sequences:
     Args:
         whole: ids of the pictures `N L`, from `<img_start>` to `<img_end>`.
         cut: the same of the pictures' upper halves.
-        labels: of the pictures, `N`.
-        forms: ids of each caption, by label and form; the last row is of ANY.
+        labels: of the pictures, `N`; those without one (NONE) are drawn and completed only.
+        forms: ids of each caption, by label and form; the last row is of any picture.
         recipe: the shares of the kinds of example, and the seed.
         tokenizer: of the captions.
     """
@@ -179,15 +142,15 @@ class Sequences:
         kind = np.searchsorted(
             np.cumsum(recipe.shares), random.random() * sum(recipe.shares), "right"
         )
-        if kind == NAME:
+        if kind == NAME and label != NONE:
             words = np.array([*self.forms[label][0], self.eos])
             sequence = np.concatenate([[self.bos], whole, words])
             weights = np.ones(len(sequence))
             weights[-len(words) :] = recipe.name_weight
             return sequence, weights
-        form = 0 if random.random() < USUAL else int(random.integers(len(FORMS)))
+        form = 0 if random.random() < USUAL else int(random.integers(len(self.forms[0])))
         told = random.random() >= recipe.any_caption
-        words = self.forms[label][form] if told else self.forms[-1][0]
+        words = self.forms[label][form] if told and label != NONE else self.forms[-1][0]
         sequence = np.concatenate([[self.bos], words, whole, [self.eos]])
         weights = np.ones(len(sequence))
         start = 1 + len(words)  # of the picture
@@ -197,10 +160,3 @@ class Sequences:
             sequence[start:given] = self.cut[picture][: given - start]
         weights[:given] = 0
         return sequence, weights
-
-
-def _file(folder: Path, name: str) -> Path:
-    for path in (folder / f"{name}.gz", folder / name):
-        if path.is_file():
-            return path
-    raise OptionError(f"{folder} has no {name}.gz; --data is the folder of MNIST's four files")

@@ -7,6 +7,7 @@ checkpoint, as the unbroken run would have; batch s follows from the seed and s 
 """
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +22,11 @@ from torch import Tensor, nn
 from smalti import models, weights
 from smalti.errors import OptionError
 from smalti.models.fsq import FsqAutoencoder
-from smalti.tokens import lm_data
-from smalti.tokens.draw import EYE, GRID, without_bars
+from smalti.tokens import lm_data, lm_pictures
+from smalti.tokens.draw import CHANNELS, EYE, GRID, WORDS, without_bars
 from smalti.tokens.lm_data import IGNORED, Batch, Codes, Sequences
-from smalti.tokens.lm_words import ANY, DIGITS, FORMS, caption, caption_ids, word_tokenizer
+from smalti.tokens.lm_pictures import NONE, Labelled
+from smalti.tokens.lm_words import name_logits
 from smalti.tokens.vocabulary import ImageVocabulary
 from smalti.train import checkpoints
 from smalti.train.interrupts import StopSignals
@@ -34,7 +36,6 @@ from smalti.train.optimizers import TorchOptimizers, hidden_weights
 from smalti.train.precision import Precision, keep_freed_memory
 from smalti.train.progress import Log
 
-HELD_OUT = 1000  # of the training pictures, for validation
 MODEL = "model"  # the folder of the result
 EYE_FILE = "eye.safetensors"  # in it, where the picture tokenizer is not a bundled one
 
@@ -52,7 +53,7 @@ def run(
     """Train by a recipe, or go on with it; the folder with the model.
 
     Args:
-        data: folder of MNIST's four files.
+        data: folder of MNIST's four files, or of labelled pictures (`lm_pictures.read_folder`).
         out: `out / name` receives checkpoints, `log.jsonl`, the pictures' codes, and in `model`
             what `smalti draw --model` and `smalti.tokens.from_pretrained` read.
         options: how often to log, validate and store, and the precision.
@@ -70,10 +71,14 @@ def run(
     folder = out / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    pictures = lm_data.read_mnist(data)
+    pictures = lm_pictures.read(recipe, data, tell)
     eye = models.load_shared(FsqAutoencoder, recipe.tokenizer, device=str(place))
-    codes = lm_data.cached_codes(eye, pictures, folder / "codes.npz", tell)
-    training = Run(recipe, eye, codes, pictures.labels, place, options.precision)
+    if pictures.pictures.shape[2] % eye.factor:
+        raise OptionError(
+            f"side={recipe.side}; {recipe.tokenizer} takes multiples of {eye.factor} texels"
+        )
+    codes = lm_data.cached_codes(eye, pictures.pictures, folder / "codes.npz", tell)
+    training = Run(recipe, eye, codes, pictures, place, options.precision)
     start = training.restore(folder)
     if start:
         note(f"going on after step {start} of {recipe.steps}")
@@ -109,7 +114,7 @@ def run(
 class Run:
     """Model, optimiser and averaged weights, and their state.
 
-    The last HELD_OUT pictures (a tenth at most) are never trained on.
+    Pictures that are held out are never trained on.
     """
 
     def __init__(
@@ -117,26 +122,29 @@ class Run:
         recipe: LmRecipe,
         eye: FsqAutoencoder,  # its levels are the vocabulary's
         codes: Codes,
-        labels: np.ndarray,
+        data: Labelled,
         device: torch.device,
         precision: str = "auto",
     ) -> None:
         self.recipe, self.eye, self.device = recipe, eye, device
         torch.manual_seed(recipe.seed)
-        self.tokenizer = word_tokenizer()
+        self.words, self.tokenizer = data.words, data.words.tokenizer()
         self.vocabulary = ImageVocabulary.of(
             self.tokenizer, eye.config.levels, features=recipe.features
         )
-        rows = [
-            [caption_ids(self.tokenizer, caption(n, form)) for form in FORMS]
-            for n in range(len(DIGITS))
+        self.forms = [
+            [self.words.ids(self.tokenizer, text) for text in row] for row in self.words.captions()
         ]
-        self.forms = [*rows, [caption_ids(self.tokenizer, ANY)]]
-        held = min(HELD_OUT, len(labels) // 10)
-        self.batches = self._sequences(codes, labels, slice(None, len(labels) - held))
-        self.held_out = self._sequences(codes, labels, slice(len(labels) - held, None))
+        self.batches = self._sequences(codes, data.labels, ~data.held)
+        self.held_out = self._sequences(codes, data.labels, data.held)
         self.model = self.vocabulary.graft(plain_model(recipe, self.tokenizer)).to(device)
-        setattr(self.model.config, GRID, [*codes.whole.shape[1:]])
+        settings = {
+            GRID: [*codes.whole.shape[1:]],
+            CHANNELS: data.pictures.shape[1],
+            WORDS: dataclasses.asdict(self.words),
+        }
+        for key, value in settings.items():
+            setattr(self.model.config, key, value)
         self.precision = Precision(precision, device)
         hidden = hidden_weights(self.model.model.layers) if recipe.optimizer.kind == "muon" else []
         self.optimizer = TorchOptimizers(self.model, hidden, recipe.optimizer)
@@ -166,8 +174,11 @@ class Run:
         first = self.vocabulary.text_size
         is_code = (batch.targets >= first) & (batch.targets < first + self.vocabulary.codes)
         bits = self._losses(model, batch)[is_code].mean() / math.log(2)
-        scores = self._name_scores(model, self.held_out.whole)
-        named = scores.argmax(1).cpu().numpy() == self.held_out.labels
+        labelled = self.held_out.labels != NONE
+        ids = torch.from_numpy(self.held_out.whole[labelled])
+        with self.precision.autocast():
+            scores = name_logits(model, self.tokenizer, self.words, ids)
+        named = scores.argmax(1).cpu().numpy() == self.held_out.labels[labelled]
         return {"bits_a_code": float(bits), "named": float(named.mean())}
 
     def averaged(self) -> transformers.PreTrainedModel:
@@ -184,7 +195,7 @@ class Run:
         setattr(model.config, EYE, self.recipe.tokenizer if bundled else EYE_FILE)
         with without_bars():
             model.save_pretrained(folder)
-        tokenizer = word_tokenizer()
+        tokenizer = self.words.tokenizer()
         self.vocabulary.extend(tokenizer)
         tokenizer.save_pretrained(folder)
         if not bundled:
@@ -225,23 +236,7 @@ class Run:
             logits.float().movedim(2, 1), batch.targets, ignore_index=IGNORED, reduction="none"
         )
 
-    def _name_scores(self, model: nn.Module, pictures: np.ndarray) -> Tensor:
-        """Logits `N 10` of the digits' words after each picture `N L` and `a`."""
-        before, words = self.forms[0][0][:-1], [row[0][-1] for row in self.forms[:-1]]
-        ends = np.array([self.tokenizer.bos_token_id, *before])
-        ids = np.concatenate(
-            [
-                np.tile(ends[:1], (len(pictures), 1)),
-                pictures,
-                np.tile(ends[1:], (len(pictures), 1)),
-            ],
-            axis=1,
-        )
-        with self.precision.autocast():
-            logits = model(input_ids=torch.from_numpy(ids).to(self.device), logits_to_keep=1).logits
-        return logits[:, -1, words].float()
-
-    def _sequences(self, codes: Codes, labels: np.ndarray, part: slice) -> Sequences:
+    def _sequences(self, codes: Codes, labels: np.ndarray, part: np.ndarray) -> Sequences:
         return Sequences(
             lm_data.picture_ids(codes.whole[part], self.vocabulary),
             lm_data.picture_ids(codes.cut[part], self.vocabulary),

@@ -1,0 +1,180 @@
+"""Judges of drawn pictures, and what they say of a language model that draws.
+
+A judge is a small convolutional network, trained on labelled pictures alone: it sees nothing of the
+tokenizer or the language model. It is kept in a file, so that every run has the same one.
+"""
+
+import dataclasses
+import json
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from smalti.eval.metrics import psnr
+from smalti.image import to_uint8
+from smalti.models.fsq import FsqAutoencoder
+from smalti.tokens.draw import Artist, Taste
+from smalti.tokens.lm_pictures import Labelled, as_floats, upper_half
+
+FIRST_SEED = 1_000_000
+TASTES = ((1.0, 1.0), (0.9, 1.0), (0.9, 1.5), (0.9, 2.0))  # temperature, guidance
+SIDE = 32  # texels that a judge sees along each side; larger pictures are reduced to it
+
+
+class Judge(nn.Module):
+    """Labels `N classes` of pictures `N C H W` in [0, 1]."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs, outputs in ((channels, 16), (16, 32), (32, 64)):
+            convolution = nn.Conv2d(inputs, outputs, 3, padding=1)
+            layers += [convolution, nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
+        head = [nn.Flatten(), nn.Linear(1024, 128), nn.ReLU(), nn.Dropout(0.3)]
+        self.layers = nn.Sequential(*layers, *head, nn.Linear(128, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        reduced = F.adaptive_avg_pool2d(x, SIDE) if x.shape[-1] != SIDE else x
+        return self.layers(reduced.contiguous(memory_format=torch.channels_last))
+
+
+def judge_of(
+    path: Path,
+    data: Labelled,
+    *,
+    epochs: int,
+    augment: Callable[[Tensor, torch.Generator], Tensor],
+    rate: float = 4e-3,
+) -> Judge:
+    """The judge of a file, or one that is trained now on pictures that have a label."""
+    torch.manual_seed(0)
+    judge = Judge(data.pictures.shape[1], len(data.words.labels))
+    judge = judge.to(memory_format=torch.channels_last)
+    if path.is_file():
+        judge.load_state_dict(torch.load(path, weights_only=True))
+        return judge.eval()
+    random = torch.Generator().manual_seed(0)
+    known = torch.from_numpy(np.flatnonzero(data.labels >= 0))
+    order = [known[torch.randperm(len(known), generator=random)] for _ in range(epochs)]
+    parts = torch.cat(order).split(128)
+    optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=len(parts))
+    labels = torch.from_numpy(data.labels)
+    for part in parts:
+        x = augment(as_floats(data.pictures[part.numpy()]), random)
+        loss = F.cross_entropy(judge(x), labels[part])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    torch.save(judge.state_dict(), path)
+    return judge.eval()
+
+
+@torch.inference_mode()
+def judged(judge: Judge, pictures: Tensor) -> np.ndarray:
+    """Places of the labels of pictures `N C H W` in [0, 1]."""
+    return torch.cat([judge(part).argmax(1) for part in pictures.split(500)]).numpy()
+
+
+def right(judge: Judge, test: Labelled) -> float:
+    """Share of pictures that the judge takes for what they are."""
+    return float((judged(judge, as_floats(test.pictures)) == test.labels).mean())
+
+
+def evaluate(
+    artist: Artist,
+    judge: Judge,
+    test: Labelled,
+    *,
+    each: int,
+    named: int,
+    completed: int,
+    tastes: Sequence[tuple[float, float]] = TASTES,
+) -> None:
+    """Say what the judge says of a model: drawn, named and completed pictures.
+
+    Args:
+        test: pictures that neither model, tokenizer nor judge has learned from.
+        each: drawings of each label, with seeds that nothing was chosen by.
+        named, completed: so many of the test pictures.
+    """
+    for temperature, guidance in tastes:
+        shares = drawn(artist, judge, Taste(temperature, guidance, FIRST_SEED), each)
+        say(
+            {
+                "what": "drawn",
+                "temperature": temperature,
+                "guidance": guidance,
+                "pictures": each * len(shares),
+                "share": round(statistics.mean(shares), 4),
+                "by_label": shares,
+            }
+        )
+    shown = test[:500]
+    quality = [psnr(*pair) for pair in through(artist.eye, shown.pictures)]
+    say({"what": "tokenizer", "pictures": len(quality), "psnr": round(statistics.mean(quality), 2)})
+    part = test[:named]
+    names = names_of(artist, as_floats(part.pictures))
+    share = float((names == part.labels).mean())
+    say({"what": "named", "pictures": len(names), "share": round(share, 4)})
+    part = test[:completed]
+    x = as_floats(part.pictures)
+    ids = [artist.vocabulary.sequence(codes) for codes in artist.codes_of(x)]
+    for what, pictures in (
+        ("completed, told the label", completions(artist, x, part.labels)),
+        ("completed, not told", completions(artist, x)),
+        ("upper halves alone", as_floats(upper_half(part.pictures))),
+        ("through the tokenizer", artist.pictures_of(torch.stack(ids))),
+        ("the pictures themselves", x),
+    ):
+        share = float((judged(judge, pictures) == part.labels).mean())
+        say({"what": what, "pictures": len(x), "share": round(share, 4)})
+
+
+def drawn(artist: Artist, judge: Judge, taste: Taste, each: int) -> list[float]:
+    """Share of each label's drawings that the judge takes for it."""
+    shares = []
+    for label in range(len(artist.words.labels)):
+        own = dataclasses.replace(taste, seed=taste.seed + label)
+        pictures = artist.draw(artist.words.caption(label), each, taste=own)
+        shares.append(round(float((judged(judge, pictures) == label).mean()), 4))
+    return shares
+
+
+def completions(artist: Artist, x: Tensor, labels: np.ndarray | None = None) -> Tensor:
+    """Lower halves for the upper halves of pictures, told their labels or not."""
+    drawn, taste = torch.zeros_like(x), Taste(seed=FIRST_SEED)
+    if labels is None:
+        return artist.complete(x, taste=taste)
+    for label in np.unique(labels):
+        part = torch.from_numpy(labels == label)
+        caption = artist.words.caption(int(label))
+        drawn[part] = artist.complete(x[part], caption, taste=taste)
+    return drawn
+
+
+def names_of(artist: Artist, x: Tensor) -> np.ndarray:
+    return torch.cat([artist.name(part) for part in x.split(250)]).argmax(1).numpy()
+
+
+@torch.inference_mode()
+def through(eye: FsqAutoencoder, pictures: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pictures `N C H W`, and what the tokenizer makes of them, `H W C` uint8."""
+    x, channels = as_floats(pictures), pictures.shape[1]
+    x_hat = torch.cat([eye(2 * part.expand(-1, 3, -1, -1) - 1) for part in x.split(250)])
+    decoded = ((x_hat + 1) / 2).clamp(0, 1)
+    decoded = decoded.mean(1, keepdim=True) if channels == 1 else decoded
+    return [(p.transpose(1, 2, 0), to_uint8(d)) for p, d in zip(pictures, decoded, strict=True)]
+
+
+def say(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
