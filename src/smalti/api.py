@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -248,7 +249,7 @@ def _checked_drawn(
     size: tuple[int, int], codec: Codec, shape: Size, max_pixels: int
 ) -> tuple[int, int]:
     height, width = size
-    if not isinstance(codec, Resizes) or _alpha_apart(codec, shape):
+    if not isinstance(codec, Resizes):
         raise OptionError(
             f"{codec.name} has one size, {shape.width} x {shape.height}; resize after decoding"
         )
@@ -348,16 +349,18 @@ def _decode_any(
     device: str,
 ) -> Tensor:
     inner_size = _inner_size(codec, size)
+    alpha = None
     if _alpha_apart(codec, size):
         sections, alpha = _split_alpha(sections, size)
-        inner = codec.decode(sections, inner_size, device=device)
-        return torch.cat([_to_channels(inner, size.channels - 1), alpha.to(inner.device)])
     if drawn is not None:
         assert isinstance(codec, Resizes)
         inner = codec.decode_at(sections, inner_size, *drawn, device=device)
     else:
         inner = codec.decode(sections, inner_size, device=device)
-    return _to_channels(inner, size.channels)
+    if alpha is None:
+        return _to_channels(inner, size.channels)
+    alpha = _at_size(alpha.to(inner.device), drawn)
+    return torch.cat([_to_channels(inner, size.channels - 1), alpha])
 
 
 def _decode_window(
@@ -376,6 +379,14 @@ def _split_alpha(sections: tuple[bytes, ...], size: Size) -> tuple[tuple[bytes, 
         raise FormatError("the section with the alpha plane is missing")
     plane = decode_planes(sections[-1], (1, size.height, size.width), [256])
     return sections[:-1], torch.from_numpy(plane.astype(np.float32) / 255)
+
+
+def _at_size(alpha: Tensor, drawn: tuple[int, int] | None) -> Tensor:
+    """An alpha plane beside a picture drawn at another size."""
+    if drawn is None or drawn == tuple(alpha.shape[1:]):
+        return alpha
+    resized = F.interpolate(alpha[None], drawn, mode="bicubic", antialias=True)
+    return resized[0].clamp(0, 1)
 
 
 def _to_channels(inner: Tensor, channels: int) -> Tensor:

@@ -21,6 +21,7 @@ CODECS: dict[str, tuple[int, str]] = {
     "fitted": (6, "smalti.codecs.fitted:Fitted"),
     "neural-texture": (7, "smalti.codecs.neural_texture:NeuralTextureCodec"),
     "hash-texture": (8, "smalti.codecs.hash_texture:HashTexture"),
+    "resampler": (9, "smalti.codecs.resampler:ResamplerCodec"),
 }
 
 # Suffix of files in another format -> (their first bytes, the codec that reads and writes them).

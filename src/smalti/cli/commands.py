@@ -12,6 +12,7 @@ from smalti.cli.export import export
 from smalti.cli.fit import fit
 from smalti.cli.material import material
 from smalti.cli.profile import profile
+from smalti.cli.sample import sample
 from smalti.cli.texture import show_info, texture, unpack
 from smalti.cli.tokens import tokens, untokens
 from smalti.cli.train import train
@@ -197,4 +198,5 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "untokens": untokens,
     "draw": draw,
     "name": name,
+    "sample": sample,
 }

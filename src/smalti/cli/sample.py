@@ -9,6 +9,7 @@ from smalti.errors import OptionError
 from smalti.files import MAX_PIXELS, WRITTEN_SUFFIXES
 
 MOST = 1024  # pictures of a sheet
+MOST_LATENTS = 2**16  # of a picture: each of them attends to all
 ANY = "any"
 
 
@@ -62,6 +63,8 @@ def sample(
             f"most {MAX_PIXELS:,} texels"
         )
     grid = geometry.size(latent) if latent else None
+    if grid and grid[0] * grid[1] > MOST_LATENTS:
+        raise OptionError(f"{grid[0] * grid[1]:,} latents; at most {MOST_LATENTS:,}")
     import torch
 
     from smalti import image, models

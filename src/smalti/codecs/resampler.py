@@ -81,4 +81,5 @@ class ResamplerCodec(TrainedCodec):
         extent = model.extent(size.height, size.width)
         with torch.inference_mode():
             x_hat = model.decode(z.unsqueeze(0), drawn, extent=extent, window=window)[0]
-            return ((x_hat + 1) / 2).clamp(0, 1).expand(size.channels, -1, -1).clone()
+            x_hat = ((x_hat + 1) / 2).clamp(0, 1).expand(size.channels, -1, -1)
+        return x_hat.clone()

@@ -1,0 +1,102 @@
+"""`smalti sample`, and the resampler as a codec of digits."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import smalti
+from smalti.models.diffuser import Diffuser, DiffuserConfig
+from smalti.models.resampler import Resampler, ResamplerConfig
+
+from conftest import make_picture, run
+
+TINY = {"latent_channels": 3, "width": 16, "heads": 2}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A diffuser and its resampler, both of random weights."""
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    eye, diffuser = folder / "eye.safetensors", folder / "diffuser.safetensors"
+    Resampler(ResamplerConfig(**TINY, atoms=4, texel_width=8)).save_pretrained(eye)
+    config = DiffuserConfig(**TINY, blocks=1, film=16, autoencoder=str(eye))
+    Diffuser(config).save_pretrained(diffuser)
+    return diffuser
+
+
+def sampled(monkeypatch, capsys, tiny, out, *settings):
+    code, printed, errors = run(
+        monkeypatch, capsys, "sample", out, "--model", tiny, "--steps", "2", *settings
+    )
+    return code, printed + errors
+
+
+def pixels(path):
+    with Image.open(path) as opened:
+        return np.asarray(opened)
+
+
+def test_a_sheet_of_pictures_of_any_size(monkeypatch, capsys, tiny, tmp_path):
+    out = tmp_path / "out.png"
+    settings = ("--label", "3", "--latent", "8x8", "--size", "64x40", "--count", "16")
+    code, said = sampled(monkeypatch, capsys, tiny, out, *settings, "--seed", "1")
+    assert code == 0, said
+    assert "16 of 64x40 texels, from 8 x 8 latents" in said
+    assert pixels(out).shape == (4 * 40, 4 * 64)
+    code, said = sampled(monkeypatch, capsys, tiny, out)
+    assert code == 1
+    assert "exists; add --overwrite" in said
+
+
+def test_labels_take_turns_and_pictures_follow_from_their_number(
+    monkeypatch, capsys, tiny, tmp_path
+):
+    for name, labels in (("a.png", ("3",)), ("b.png", ("3", "any"))):
+        settings = ("--label", *labels, "--count", "4")
+        assert sampled(monkeypatch, capsys, tiny, tmp_path / name, *settings)[0] == 0
+    a, b = (pixels(tmp_path / name) for name in ("a.png", "b.png"))
+    assert np.array_equal(a[:32, :32], b[:32, :32])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("--label", "11"), "label '11'; it is one of 0 .. 9, or any"),
+        (("--label", "cat"), "label 'cat'"),
+        (("--size", "64"), "write WIDTHxHEIGHT"),
+        (("--size", "0x4"), "each side is at least 1 texel"),
+        (("--size", "99999x99999"), "at most 67,108,864 texels"),
+        (("--latent", "0x4"), "rows and columns are at least 1"),
+        (("--latent", "999x999"), "998,001 latents; at most 65,536"),
+        (("--count", "0"), "count 0; it lies in 1 .. 1024"),
+        (("--fit", "crop"), "no fit 'crop'"),
+        (("--sampler", "euler"), "no sampler 'euler'"),
+        (("--steps", "0"), "0 steps; at least 1"),
+        (("--seed", "-1"), "seed -1; it is at least 0"),
+        (("--guidance", "-2"), "guidance -2"),
+        (("--noise", "pink"), "no noise 'pink'"),
+        (("--model", "fsq-1m"), "holds weights of FsqAutoencoder, not of Diffuser"),
+        (("--model", "nowhere"), "no weights 'nowhere'"),
+    ],
+)
+def test_mistakes_are_sentences(monkeypatch, capsys, tiny, tmp_path, settings, message):
+    out = tmp_path / "out.png"
+    code, said = sampled(monkeypatch, capsys, tiny, out, *settings)
+    assert code == 1
+    assert message in said.replace("\n", " ")
+    assert "Traceback" not in said
+    assert not out.exists()
+
+
+def test_a_resampler_of_digits_is_a_codec_too(tiny):
+    eye = tiny.with_name("eye.safetensors")
+    x = make_picture(1, 40, 33)
+    data = smalti.encode(x, f"resampler:step=0.25,weights={eye}")
+    assert len(data) < 300  # 4 x 4 latents, whatever the picture's size
+    assert smalti.decode(data, weights=eye).shape == x.shape
+    assert smalti.decode(data, weights=eye, size=(9, 70)).shape == (1, 9, 70)
+    whole = smalti.decode(data, weights=eye)
+    part = smalti.decode(data, weights=eye, window=(5, 6, 7, 8))
+    assert (part - whole[:, 5:12, 6:14]).abs().max() < 1e-5
