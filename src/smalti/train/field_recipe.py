@@ -50,7 +50,7 @@ class ResamplerRecipe(FieldRecipe):
     rate: float = (
         0.0  # weight of the latents' bits a texel; then they are rounded, not standardised
     )
-    sharper: int = 1  # texels of the target on a side of one of the picture; each is as likely
+    sharper: int = 1  # texels on a side of the target to one of the picture, in some of the steps
 
     def build(self) -> Model:
         return Resampler(self.model)
@@ -137,7 +137,7 @@ def r2ir_photos() -> ResamplerRecipe:
     """Photographs: 32 rounded numbers for each 8 x 8 texels, as few bits as they need.
 
     smalti train r2ir-photos --data PHOTOGRAPHS
-    Half of the pictures are seen at half their size and drawn up to their own.
+    Three tenths of the pictures are seen at half their size and drawn up to their own.
     """
     model = ResamplerConfig(
         channels=3, latent_channels=32, width=128, frame=64, cells=8, atoms=14, places=0
@@ -145,10 +145,10 @@ def r2ir_photos() -> ResamplerRecipe:
     return ResamplerRecipe(
         name="r2ir-photos",
         model=model,
-        steps=1800,
+        steps=3200,
         batch=16,
-        texels=24,
-        rate=0.003,
+        texels=40,
+        rate=0.005,
         sharper=2,
     )
 

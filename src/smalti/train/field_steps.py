@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from smalti.train.field_recipe import DiffuserRecipe, ResamplerRecipe
 
 FOLLOWED = 0.02  # of the running mean and deviation of latents, each step
+HALVED = 0.3  # share of the steps whose pictures are seen at less than their size
 OWN_SIZE = 0.5  # share of the parts that are drawn at about the size of the picture's own texels
 SPREAD = 0.1  # of those, in octaves
 COARSEST, FINEST = 2.0, 1.0  # octaves below and above it that the others reach
@@ -41,7 +42,7 @@ class ResamplerStep(nn.Module):
         recipe, model = self.recipe, self.model
         target = 2 * target - 1
         frame = model.config.frame
-        if recipe.sharper > 1 and torch.rand(()) < OWN_SIZE:
+        if recipe.sharper > 1 and torch.rand(()) >= HALVED:
             target = target[:, :, :frame, :frame]
         sharper = target.shape[2] // frame
         x = F.avg_pool2d(target, sharper) if sharper > 1 else target
