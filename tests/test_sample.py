@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 import smalti
+from smalti.errors import OptionError
 from smalti.models.diffuser import Diffuser, DiffuserConfig
 from smalti.models.resampler import Resampler, ResamplerConfig
 
@@ -100,3 +101,28 @@ def test_a_resampler_of_digits_is_a_codec_too(tiny):
     whole = smalti.decode(data, weights=eye)
     part = smalti.decode(data, weights=eye, window=(5, 6, 7, 8))
     assert (part - whole[:, 5:12, 6:14]).abs().max() < 1e-5
+
+
+def test_what_is_for_other_models_says_so(monkeypatch, capsys, tiny, tmp_path):
+    """Commands for autoencoders of cells refuse a field and a diffuser in one sentence."""
+    eye = tiny.with_name("eye.safetensors")
+    for arguments, message in (
+        (("export", eye, tmp_path / "onnx"), "export to ONNX takes models of FsqAutoencoder"),
+        (("profile", tiny, "--size", "8"), "is a Diffuser, which neither encodes nor decodes"),
+        (("tokens", tmp_path / "a.png", "--weights", eye), "not of FsqAutoencoder"),
+    ):
+        smalti.save(make_picture(3, 8, 8), tmp_path / "a.png")
+        code, printed, errors = run(monkeypatch, capsys, *arguments)
+        assert code == 1
+        assert message in (printed + errors).replace("\n", " ")
+    from smalti.integrations.diffusers import AutoencoderSmalti
+
+    with pytest.raises(OptionError, match=r"the adapter for diffusers takes .* not of Resampler"):
+        AutoencoderSmalti.from_pretrained(eye)
+
+
+def test_a_resampler_is_profiled_at_any_size(monkeypatch, capsys, tiny):
+    eye = tiny.with_name("eye.safetensors")
+    code, printed, _ = run(monkeypatch, capsys, "profile", eye, "--size", "9", "--runs", "1")
+    assert code == 0
+    assert "decode" in printed

@@ -32,6 +32,11 @@ def bundled() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
+def autoencoders() -> tuple[str, ...]:
+    """The bundled sets that encode pictures; a diffuser draws latents alone."""
+    return tuple(name for name, path in bundled().items() if read(path)[0]["model"] != "Diffuser")
+
+
 def find(name: str | Path) -> Path:
     """The file of a set of weights.
 

@@ -23,7 +23,7 @@ def profile(
 
     Args:
         models: Bundled sets of weights, files, folders or hub repositories (default: every
-            bundled set).
+            bundled autoencoder).
         size: Height and width of the picture, in texels.
         dtype: Of weights and arithmetic.
         device: torch device: cpu, cuda, mps.
@@ -36,7 +36,7 @@ def profile(
     if runs < 1:
         raise OptionError(f"runs {runs}; it must be at least 1")
     costs = []
-    for name in models or tuple(weights.bundled()):
+    for name in models or weights.autoencoders():
         costs += measure(name, size=size, dtype=dtype, device=device, runs=runs)
     show.note(f"one picture of {size} x {size} texels, {dtype} on {device}")
     show.costs(costs)

@@ -47,6 +47,8 @@ def profile(
     """
     api.check_device(device)
     model = api.load_model(name).to(device, getattr(torch, dtype))
+    if not hasattr(model, "encode"):
+        raise OptionError(f"{name} is a {type(model).__name__}, which neither encodes nor decodes")
     if size < 1 or size % model.factor:
         raise OptionError(f"size {size}; {name} takes multiples of {model.factor} texels")
     forms: dict[str, Any] = {name: model}
@@ -58,15 +60,17 @@ def profile(
     with torch.no_grad():
         z = model.encode(x)
         for label, form in forms.items():
-            for half, argument in (("encode", x), ("decode", z)):
-                run = partial(getattr(form, half), argument)
+            drawn = ((size, size),) if model.sized else ()
+            calls = (("encode", (x,)), ("decode", (z, *drawn)))
+            for (half, arguments), count in zip(calls, model.halves(), strict=True):
+                run = partial(getattr(form, half), *arguments)
                 with FlopCounterMode(display=False) as counter:
                     run()
                 found.append(
                     Cost(
                         model=label,
                         half=half,
-                        parameters=sum(p.numel() for p in getattr(model, f"{half}r").parameters()),
+                        parameters=count,
                         gflop=counter.get_total_flops() / 1e9,
                         seconds=_seconds(run, device, runs),
                         peak_mb=_peak_mb(run, device),

@@ -25,7 +25,7 @@ from smalti import weights
 from smalti.errors import OptionError
 from smalti.export.int8 import check_int8, quantised
 from smalti.files import write_atomically
-from smalti.models import load
+from smalti.models import check_autoencoder, load
 from smalti.models.base import Model
 from smalti.models.fsq import FsqAutoencoder
 from smalti.models.patch_stages import StackedPatchAutoencoder
@@ -101,6 +101,7 @@ def to_onnx(model: Model, half: str, *, name: str = "", digest: str = "") -> "Mo
         raise OptionError(
             "export to ONNX needs onnx, onnxscript and onnxruntime: pip install 'smalti[onnx]'"
         ) from cause
+    check_autoencoder(model, "export to ONNX")
     code = "tokens" if isinstance(model, FsqAutoencoder) else "latents"
     names = ["pictures", code] if half == "encoder" else [code, "pictures"]
     example = _example(model, half)

@@ -21,7 +21,7 @@ from torch import Tensor
 from smalti import weights
 from smalti.errors import ImageError, OptionError
 from smalti.integrations.latents import Statistics, encode, statistics_of
-from smalti.models import class_of, load
+from smalti.models import check_autoencoder, class_of, load
 from smalti.models.base import Model, config_of
 from smalti.models.fsq import FsqAutoencoder
 from smalti.models.patch import PatchAutoencoder
@@ -117,12 +117,14 @@ class AutoencoderSmalti(ModelMixin, ConfigMixin):
 
         Raises:
             WeightsError: no such weights, or weights of no model of ours.
+            OptionError: weights of a model that is no autoencoder of cells.
         """
         if (Path(name) / options.get("subfolder", "") / cls.config_name).is_file():
             stored = cls.load_config(name, **options)
             if stored.get("_class_name") == cls.__name__:
                 return super().from_pretrained(name, torch_dtype=torch_dtype, **options)
         model = load(name)
+        check_autoencoder(model, "the adapter for diffusers")
         statistics = statistics or statistics_of(model, weights.sha256(weights.find(name)))
         return cls.around(model.to(torch_dtype), statistics)
 

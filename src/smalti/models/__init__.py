@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from smalti import weights
-from smalti.errors import WeightsError
+from smalti.errors import OptionError, WeightsError
 
 if TYPE_CHECKING:
     from smalti.models.base import Model
@@ -25,6 +25,21 @@ MODELS: dict[str, str] = {
     "RgbaAutoencoder": "smalti.models.rgba",
     "StackedPatchAutoencoder": "smalti.models.patch_stages",
 }
+
+# Those of one encoder and one decoder, whose latents stand for cells of texels.
+AUTOENCODERS = ("FsqAutoencoder", "PatchAutoencoder", "RgbaAutoencoder", "StackedPatchAutoencoder")
+
+
+def check_autoencoder(model: "Model", purpose: str) -> None:
+    """Refuse models without an encoder and a decoder of cells.
+
+    Raises:
+        OptionError: the model is not one of AUTOENCODERS.
+    """
+    if type(model).__name__ not in AUTOENCODERS:
+        raise OptionError(
+            f"{purpose} takes models of {', '.join(AUTOENCODERS)}, not of {type(model).__name__}"
+        )
 
 
 def load(name: str | Path, *, device: str = "cpu") -> "Model":

@@ -29,6 +29,7 @@ class Model(nn.Module):
     Config: ClassVar[type]
     factor: ClassVar[int]  # height and width of a picture must be multiples of this
     channels: ClassVar[int]  # of a picture: 3 RGB, 4 RGBA
+    sized: ClassVar[bool] = False  # `decode` takes the size to draw at as well
 
     def __init__(self, config: Any = None) -> None:
         super().__init__()
@@ -41,6 +42,12 @@ class Model(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    def halves(self) -> tuple[int, int]:
+        """Parameters of the encoder and of the decoder."""
+        return tuple(
+            sum(p.numel() for p in half.parameters()) for half in (self.encoder, self.decoder)
+        )
 
     def check_size(self, x: torch.Tensor) -> None:
         """Refuse pictures whose borders the model would drop without a word.

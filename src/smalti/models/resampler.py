@@ -68,6 +68,7 @@ class Resampler(Model):
 
     Config = ResamplerConfig
     factor = 1
+    sized = True
 
     def __init__(self, config: ResamplerConfig | None = None) -> None:
         super().__init__(config)
@@ -97,6 +98,11 @@ class Resampler(Model):
         self.texels = nn.ModuleList(FeedForward(c.texel_width) for _ in range(c.texel_blocks))
         self.plain = nn.Linear(c.texel_width, c.channels)
         self.colour = nn.Sequential(nn.RMSNorm(c.texel_width), nn.Linear(c.texel_width, c.channels))
+
+    def halves(self) -> tuple[int, int]:
+        parts = (self.see, self.encoder, self.to_latent)
+        reading = sum(p.numel() for part in parts for p in part.parameters())
+        return reading, sum(p.numel() for p in self.parameters()) - reading
 
     @property
     def pitch(self) -> float:

@@ -145,9 +145,9 @@ def r2ir_photos() -> ResamplerRecipe:
     return ResamplerRecipe(
         name="r2ir-photos",
         model=model,
-        steps=3200,
+        steps=2400,
         batch=16,
-        texels=40,
+        texels=24,
         rate=0.005,
         sharper=2,
     )
