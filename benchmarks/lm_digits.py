@@ -6,7 +6,7 @@
         >> benchmarks/results/DATE-lm-digits.jsonl
 
 MNIST is the folder of its four files. The judge, a small convolutional network, is trained on the
-training pictures (a minute of one core) and kept in JUDGE.pt; it sees nothing of the tokenizer or
+training pictures (half a minute of one core) and kept in JUDGE.pt; it sees nothing of the tokenizer or
 the language model. Without --table the bundled model is judged:
 
 - drawn: share of drawings that the judge takes for the digit of the caption, PER_DIGIT of each, for
@@ -54,8 +54,9 @@ from smalti.train.loop import Options
 from smalti.train.recipe import changed
 
 PER_DIGIT = 40
+TASTES = ((0.9, 1.0), (0.9, 2.0))  # temperature, guidance
 NAMED, COMPLETED = 2000, 100  # of the test pictures
-EPOCHS = 3  # of the judge
+EPOCHS = 1  # of the judge
 # Name -> settings of the recipe fsq-digits, and tokens merged on each side.
 FAMILY = {
     "f8, 1000 codes": ("model.levels=8,5,5,5", 1),
@@ -89,7 +90,8 @@ def main() -> None:
         for name in chosen.models:
             say({"model": Path(name).parent.parent.name or name})
             artist = Artist.from_pretrained(name)
-            evaluate(artist, judge, test, each=PER_DIGIT, named=NAMED, completed=COMPLETED)
+            numbers = {"each": PER_DIGIT, "named": NAMED, "completed": COMPLETED}
+            evaluate(artist, judge, test, **numbers, tastes=TASTES)
         return
     held = np.arange(TRAINED) >= TRAINED - TRAINED // 10
     part = dataclasses.replace(train[:TRAINED], held=held)
