@@ -5,8 +5,9 @@ from pathlib import Path
 import tyro
 
 from smalti.cli import show
+from smalti.cli.paths import check_new_picture
 from smalti.errors import OptionError, SmaltiError
-from smalti.files import MAX_PIXELS, WRITTEN_SUFFIXES
+from smalti.files import MAX_PIXELS
 
 MOST = 1024  # pictures of a sheet
 
@@ -43,10 +44,7 @@ def draw(
         device: torch device: cpu, cuda, mps.
         overwrite: Replace a picture that exists.
     """
-    if picture.suffix.lower() not in WRITTEN_SUFFIXES:
-        raise OptionError(f"{picture} is no picture to write; known: {' '.join(WRITTEN_SUFFIXES)}")
-    if picture.exists() and not overwrite:
-        raise OptionError(f"{picture} exists; add --overwrite to replace it")
+    check_new_picture(picture, overwrite)
     if not 1 <= scale <= 64:
         raise OptionError(f"scale {scale}; it lies in 1 .. 64")
     if not 1 <= count <= MOST:

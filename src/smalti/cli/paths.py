@@ -5,10 +5,23 @@ from importlib.resources import files
 from pathlib import Path
 
 from smalti.errors import OptionError
+from smalti.files import WRITTEN_SUFFIXES
 from smalti.registry import FOREIGN
 
 FILES = (".smt", *FOREIGN)
 BUNDLED = Path(str(files("smalti") / "assets" / "pictures"))
+
+
+def check_new_picture(picture: Path, overwrite: bool) -> None:
+    """Refuse a name that is no picture's, or a picture that exists, before anything is made.
+
+    Raises:
+        OptionError: either.
+    """
+    if picture.suffix.lower() not in WRITTEN_SUFFIXES:
+        raise OptionError(f"{picture} is no picture to write; known: {' '.join(WRITTEN_SUFFIXES)}")
+    if picture.exists() and not overwrite:
+        raise OptionError(f"{picture} exists; add --overwrite to replace it")
 
 
 def plan(

@@ -5,8 +5,9 @@ from pathlib import Path
 import tyro
 
 from smalti.cli import geometry, show
+from smalti.cli.paths import check_new_picture
 from smalti.errors import OptionError
-from smalti.files import MAX_PIXELS, WRITTEN_SUFFIXES
+from smalti.files import MAX_PIXELS
 
 MOST = 1024  # pictures of a sheet
 MOST_LATENTS = 2**16  # of a picture: each of them attends to all
@@ -50,10 +51,7 @@ def sample(
         device: torch device: cpu, cuda, mps.
         overwrite: Replace a picture that exists.
     """
-    if picture.suffix.lower() not in WRITTEN_SUFFIXES:
-        raise OptionError(f"{picture} is no picture to write; known: {' '.join(WRITTEN_SUFFIXES)}")
-    if picture.exists() and not overwrite:
-        raise OptionError(f"{picture} exists; add --overwrite to replace it")
+    check_new_picture(picture, overwrite)
     if not 1 <= count <= MOST:
         raise OptionError(f"count {count}; it lies in 1 .. {MOST}")
     drawn = geometry.size(size)

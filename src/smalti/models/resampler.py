@@ -16,6 +16,7 @@ from smalti.ops.linear_attention import Summary, read, summary
 
 FITS = ("stretch", "contain", "cover")
 TILE = 96  # texels on a side of what is drawn at once
+TRAINED_SIZES = (-1.35, 2.35)  # log2 of a texel drawn to one of training; beyond, as at the ends
 EDGE = 0.5  # of a training texel: so far beyond the frame the field goes on; then its edge does
 
 
@@ -309,7 +310,7 @@ class Resampler(Model):
             seen = read(q.flatten(1, 2), glimpse).unflatten(1, q.shape[1:3])
             feature = feature + self.glance(seen)
         sides = [torch.as_tensor(s, device=t.device).reshape(-1) for s in footprint]
-        size = (torch.stack(sides, -1).to(t.dtype) * c.frame).log2()
+        size = (torch.stack(sides, -1).to(t.dtype) * c.frame).log2().clamp(*TRAINED_SIZES)
         feature = feature + self.footprint(size)[:, None, None]
         plain = self.plain(feature)
         for block in self.texels:

@@ -65,8 +65,8 @@ def read_mnist(folder: Path, part: str = "train") -> Labelled:
         OptionError: a file is not there.
         ImageError: a damaged file, or labels that do not fit the pictures.
     """
-    pictures = idx.read_pictures(_file(folder, f"{PART_FILES[part]}-images-idx3-ubyte"))
-    labels = idx.read(_file(folder, f"{PART_FILES[part]}-labels-idx1-ubyte"))
+    pictures = idx.read_pictures(idx.in_folder(folder, f"{PART_FILES[part]}-images-idx3-ubyte"))
+    labels = idx.read(idx.in_folder(folder, f"{PART_FILES[part]}-labels-idx1-ubyte"))
     if labels.shape != (len(pictures),) or labels.max(initial=0) >= len(DIGITS.labels):
         raise ImageError(f"{folder}: {len(pictures)} pictures, but labels {labels.shape}")
     trained = len(labels) - min(HELD_OUT, len(labels) // 10)
@@ -164,10 +164,3 @@ def _files(folder: Path) -> Iterator[tuple[str, str]]:
 def _word(label: str) -> str:
     """One word of a label: `fire_truck` of "Fire truck"."""
     return re.sub(r"\W+", "_", label.strip().lower())
-
-
-def _file(folder: Path, name: str) -> Path:
-    for path in (folder / f"{name}.gz", folder / name):
-        if path.is_file():
-            return path
-    raise OptionError(f"{folder} has no {name}.gz; --data is the folder of MNIST's four files")

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from smalti.errors import ImageError, OptionError
+from smalti.errors import ImageError
 from smalti.eval import metrics
 from smalti.image import to_uint8
 from smalti.models.diffuser import Diffuser
@@ -32,8 +32,8 @@ class Digits:
     """
 
     def __init__(self, folder: Path, part: str, side: int, limit: int | None = None) -> None:
-        pictures = idx.read(_file(folder, f"{FILES[part]}-images-idx3-ubyte"))[:limit]
-        labels = idx.read(_file(folder, f"{FILES[part]}-labels-idx1-ubyte"))[:limit]
+        pictures = idx.read(idx.in_folder(folder, f"{FILES[part]}-images-idx3-ubyte"))[:limit]
+        labels = idx.read(idx.in_folder(folder, f"{FILES[part]}-labels-idx1-ubyte"))[:limit]
         if pictures.ndim != 3 or labels.shape != pictures.shape[:1]:
             raise ImageError(f"{folder}: pictures {pictures.shape}, labels {labels.shape}")
         size, bicubic = (side, side), Image.Resampling.BICUBIC
@@ -95,10 +95,3 @@ class DrawnValidation:
         x = ((self.eye.decode(z, (side, side)) + 1) / 2).clamp(0, 1).cpu()
         rows = [torch.cat(list(row), 2) for row in x.split(model.config.classes)]
         return {"deviation": float(z.std())}, to_uint8(torch.cat(rows, 1).expand(3, -1, -1))
-
-
-def _file(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise OptionError(f"no {name} or {name}.gz in {folder}; name the folder of MNIST's four files")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smalti.errors import ImageError
+from smalti.errors import ImageError, OptionError
 
 SUFFIXES = ("-ubyte", "-ubyte.gz")  # of the file names
 UNSIGNED_BYTE = 8
@@ -20,6 +20,18 @@ MULTIPLE = 16  # to which sides are padded: 28 x 28 become 32 x 32, as in LeNet-
 
 def is_idx(path: Path) -> bool:
     return path.name.endswith(SUFFIXES)
+
+
+def in_folder(folder: Path, name: str) -> Path:
+    """One of MNIST's files, such as train-labels-idx1-ubyte, gzipped or not.
+
+    Raises:
+        OptionError: it is not there.
+    """
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise OptionError(f"no {name} or {name}.gz in {folder}; name the folder of MNIST's four files")
 
 
 def read(path: Path) -> np.ndarray:
