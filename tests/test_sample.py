@@ -6,6 +6,8 @@ import torch
 from PIL import Image
 
 import smalti
+from smalti import models
+from smalti.diffusion import sample
 from smalti.errors import OptionError
 from smalti.models.diffuser import Diffuser, DiffuserConfig
 from smalti.models.resampler import Resampler, ResamplerConfig
@@ -126,3 +128,19 @@ def test_a_resampler_is_profiled_at_any_size(monkeypatch, capsys, tiny):
     code, printed, _ = run(monkeypatch, capsys, "profile", eye, "--size", "9", "--runs", "1")
     assert code == 0
     assert "decode" in printed
+
+
+@pytest.mark.parametrize(("grid", "size"), [((4, 4), (32, 32)), ((8, 8), (20, 36))])
+def test_bundled_digits_are_those_asked_for(grid, size):
+    """The language model that names digits knows nothing of these models."""
+    from smalti.tokens.draw import Artist
+    from smalti.tokens.draw_canvas import seen
+
+    labels = torch.arange(10).repeat(2)
+    diffuser = models.load_shared(Diffuser, "r2id-mnist")
+    resampler = models.load_shared(Resampler, diffuser.config.autoencoder)
+    z = sample(diffuser, labels, grid, seed=5)
+    x = ((resampler.decode(z, size, fit="contain") + 1) / 2).clamp(0, 1)
+    shown = torch.stack([seen(digit, 1, 32) for digit in x])
+    named = Artist.from_pretrained("digits-lm").name(shown).argmax(1)
+    assert (named == labels).float().mean() >= 0.8
