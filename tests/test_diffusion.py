@@ -98,6 +98,18 @@ def test_pictures_follow_from_the_seed_and_their_number(diffuser):
     assert not torch.allclose(other[2], z[2])
 
 
+def test_many_latents_are_drawn_in_small_batches(diffuser, monkeypatch):
+    labels = torch.tensor([1, 2, 3])
+    whole = sample(diffuser, labels, (4, 4), steps=2, seed=5)
+    monkeypatch.setattr("smalti.diffusion.draw.MOST_TOKENS", 20)
+    told = []
+    parts = sample(
+        diffuser, labels, (4, 4), steps=2, seed=5, on_step=lambda *step: told.append(step)
+    )
+    assert torch.allclose(parts, whole, atol=1e-5)
+    assert told == [(n, 6) for n in range(1, 7)]
+
+
 @pytest.mark.parametrize("size", [(4, 4), (8, 8), (4, 10), (1, 1)])
 @pytest.mark.parametrize("noise", ["field", "white"])
 def test_any_size_of_latents(diffuser, size, noise):
@@ -135,6 +147,9 @@ def test_guidance_and_its_interval(diffuser):
         ({"seed": -1}, "seed -1"),
         ({"noise": "pink"}, "no noise 'pink'; known: field, white"),
         ({"steps": 0}, "0 steps"),
+        ({"steps": 10**9}, "at most 10,000"),
+        ({"labels": torch.tensor([], dtype=torch.int64)}, "no labels"),
+        ({"interval": (0.9, 0.1)}, r"guidance in \(0\.9, 0\.1\)"),
     ],
 )
 def test_mistakes_are_sentences(diffuser, change, message):

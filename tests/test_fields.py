@@ -87,7 +87,7 @@ def test_synthesis_is_the_mean_it_says_it_is():
     brush = torch.randn(1, 2, 2, 3, 3, 4)
     y, x = 0.05, -0.1
     drawn = synthesise(
-        brush, rows, columns, torch.tensor([[y]]), torch.tensor([[x]]), (0.1, 0.0), radius=0.6
+        brush, rows, columns, torch.tensor([[y]]), torch.tensor([[x]]), (0.1, 0.0), (0.6, 0.6)
     )
     total, weights = torch.zeros(4), 0.0
     for i, row in enumerate(rows[0]):

@@ -5,7 +5,7 @@ import torch
 
 from smalti import models
 from smalti.errors import ImageError, OptionError
-from smalti.models.resampler import Resampler, ResamplerConfig, shown_extent
+from smalti.models.resampler import LATENTS, Resampler, ResamplerConfig, shown_extent
 
 DIGITS = ResamplerConfig(latent_channels=5, width=32, heads=2, atoms=6, texel_width=8, places=4)
 PHOTOS = ResamplerConfig(
@@ -55,12 +55,56 @@ def test_nested_grids_meet_in_the_same_texels(model):
     assert (model.decode(z, (33, 33))[:, :, 1::3, 1::3] - coarse).abs().max() > 1e-5
 
 
-def test_a_texel_depends_on_no_other_texel_but_on_the_latents(model):
-    z = model.encode(picture(model))
+def test_a_texel_of_a_photograph_depends_on_the_latents_around_it_alone():
+    torch.manual_seed(0)
+    model = Resampler(PHOTOS).eval().requires_grad_(False)
+    z = model.encode(picture(model, 16, 40))
     z.requires_grad_(True)
-    texel = model.decode(z, (20, 20), window=(7, 11, 1, 1))
-    texel.sum().backward()
-    assert z.grad.abs().sum() > 0
+    model.decode(z, (16, 40), window=(8, 4, 1, 1)).sum().backward()
+    reached = z.grad.abs().sum((0, 1, 2)) > 0
+    assert reached[1]
+    assert not reached[-1]
+
+
+def test_a_small_drawing_of_many_latents_is_made_in_small_tiles(model, monkeypatch):
+    z = torch.randn(1, model.config.latent_channels, 60, 90)
+    tiles, draw = [], model.draw
+    monkeypatch.setattr(model, "draw", lambda t, *rest: tiles.append(t.shape) or draw(t, *rest))
+    x = model.decode(z, (4, 6))
+    assert x.shape[2:] == (4, 6)
+    assert max(h for _, h, *_ in tiles) < 2 * LATENTS + 20
+    monkeypatch.setattr("smalti.models.resampler.LATENTS", 1000)
+    assert (model.decode(z, (4, 6)) - x).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (2, 2), (1, 4)])
+def test_few_latents_leave_no_holes(grid):
+    """Every texel is drawn by some latent, also beyond the edge."""
+    torch.manual_seed(0)
+    model = Resampler(DIGITS).eval().requires_grad_(False)
+    z = torch.randn(1, 5, *grid)
+    moved = model.decode(z + 1, (20, 30), fit="contain") - model.decode(z, (20, 30), fit="contain")
+    assert (moved.abs() > 1e-6).all()
+    radii = model.radii((1.0, 1.0), grid)
+    for count, radius in zip(grid, radii, strict=True):
+        gap = (0.5 + 0.5 / 32) - (0.5 - 0.5 / count)
+        assert radius > max(gap, 0.5 / count if count > 1 else 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_number_formats(model, dtype):
+    x = picture(model)
+    other = Resampler(model.config).eval().requires_grad_(False)
+    other.load_state_dict(model.state_dict())
+    other.to(dtype)
+    x_hat = other(x.to(dtype))
+    assert x_hat.dtype == dtype
+    assert (x_hat.float() - model(x)).abs().mean() < (0.2 if dtype == torch.bfloat16 else 1e-4)
+
+
+def test_grids_are_exact_for_any_frame():
+    config = ResamplerConfig(places=0, frame=56, cells=7)
+    assert Resampler(config).grid(232, 8) == (29, 1)
 
 
 def test_latents_anywhere_are_read_from_one_field(model):
@@ -95,6 +139,8 @@ def test_mistakes_are_sentences():
     model = Resampler(DIGITS)
     with pytest.raises(OptionError, match="no fit 'crop'; known: stretch, contain, cover"):
         model.decode(torch.zeros(1, 5, 4, 4), (8, 8), fit="crop")
+    with pytest.raises(OptionError, match="height and width are at least 1"):
+        model.decode(torch.zeros(1, 5, 4, 4), (0, 4))
     with pytest.raises(ImageError, match="B C H W"):
         model.encode(torch.zeros(3, 8, 8))
     with pytest.raises(OptionError, match="width=33"):

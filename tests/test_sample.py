@@ -25,7 +25,11 @@ def tiny(tmp_path_factory):
     eye, diffuser = folder / "eye.safetensors", folder / "diffuser.safetensors"
     Resampler(ResamplerConfig(**TINY, atoms=4, texel_width=8)).save_pretrained(eye)
     config = DiffuserConfig(**TINY, blocks=1, film=16, autoencoder=str(eye))
-    Diffuser(config).save_pretrained(diffuser)
+    model = Diffuser(config)
+    for parameter in model.parameters():  # those that begin as zero hide what the label does
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(diffuser)
     return diffuser
 
 
@@ -60,7 +64,9 @@ def test_labels_take_turns_and_pictures_follow_from_their_number(
         settings = ("--label", *labels, "--count", "4")
         assert sampled(monkeypatch, capsys, tiny, tmp_path / name, *settings)[0] == 0
     a, b = (pixels(tmp_path / name) for name in ("a.png", "b.png"))
-    assert np.array_equal(a[:32, :32], b[:32, :32])
+    assert np.array_equal(a[:32, :32], b[:32, :32])  # 3 and 3
+    assert not np.array_equal(a[:32, 32:], b[:32, 32:])  # 3 and any
+    assert np.array_equal(a[32:, :32], b[32:, :32])
 
 
 @pytest.mark.parametrize(
@@ -80,6 +86,8 @@ def test_labels_take_turns_and_pictures_follow_from_their_number(
         (("--seed", "-1"), "seed -1; it is at least 0"),
         (("--guidance", "-2"), "guidance -2"),
         (("--noise", "pink"), "no noise 'pink'"),
+        (("--label",), "no label; name digits, or any"),
+        (("--device", "nowhere"), "device 'nowhere' cannot be used here"),
         (("--model", "fsq-1m"), "holds weights of FsqAutoencoder, not of Diffuser"),
         (("--model", "nowhere"), "no weights 'nowhere'"),
     ],

@@ -10,6 +10,7 @@ from smalti.errors import OptionError
 from smalti.files import MAX_PIXELS
 
 MOST = 1024  # pictures of a sheet
+AT_ONCE = 16  # pictures drawn from their latents
 MOST_LATENTS = 2**16  # of a picture: each of them attends to all
 ANY = "any"
 
@@ -54,6 +55,8 @@ def sample(
     check_new_picture(picture, overwrite)
     if not 1 <= count <= MOST:
         raise OptionError(f"count {count}; it lies in 1 .. {MOST}")
+    if not label:
+        raise OptionError(f"no label; name digits, or {ANY}")
     drawn = geometry.size(size)
     if min(drawn) < 1 or count * drawn[0] * drawn[1] > MAX_PIXELS:
         raise OptionError(
@@ -65,14 +68,16 @@ def sample(
         raise OptionError(f"{grid[0] * grid[1]:,} latents; at most {MOST_LATENTS:,}")
     import torch
 
-    from smalti import image, models
+    from smalti import api, image, models
     from smalti.diffusion import draw
     from smalti.models.diffuser import Diffuser
     from smalti.models.resampler import Resampler
     from smalti.tokens.draw_canvas import sheet
 
+    api.check_device(device)
     diffuser = models.load_shared(Diffuser, model, device=device)
     resampler = models.load_shared(Resampler, diffuser.config.autoencoder, device=device)
+    diffuser.config.check_fits(resampler.config)
     labels = [_label(text, diffuser.config.classes) for text in label]
     grid = grid or (diffuser.config.cells, diffuser.config.cells)
     with show.progress() as bar:
@@ -88,7 +93,7 @@ def sample(
             on_step=lambda done, total: bar(done, total, f"{count} of {' '.join(label)}"),
         )
     with torch.no_grad():
-        x = torch.cat([resampler.decode(part, drawn, fit=fit) for part in z.split(64)])
+        x = torch.cat([resampler.decode(part, drawn, fit=fit) for part in z.split(AT_ONCE)])
     image.save(sheet(((x + 1) / 2).clamp(0, 1).cpu()), picture)
     show.note(f"{picture}: {count} of {size} texels, from {grid[1]} x {grid[0]} latents")
     return 0

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec, Window
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
-from smalti.errors import FormatError, OptionError
+from smalti.errors import FormatError, OptionError, WeightsError
 from smalti.models import load_shared
 from smalti.models.resampler import Resampler
 
@@ -39,6 +39,8 @@ class ResamplerCodec(TrainedCodec):
 
     def encode(self, image: Tensor, options: Options) -> list[bytes]:
         model = load_shared(Resampler, self.weights, device=options.device)
+        if model.channels not in (1, 3):
+            raise WeightsError(f"weights for {model.channels} channels; resampler codes pictures")
         x = image.to(options.device)
         if model.channels == 1:
             x = x.mean(0, keepdim=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STEPS, SAMPLER, GUIDANCE = 20, "dpm++2m", 1.5
 INTERVAL = (0.1, 0.9)  # of the time, in which guidance acts: Kynkäänniemi et al. 2024, 2404.07724
-BATCH = 256  # pictures drawn at once
+BATCH, MOST_TOKENS = 256, 2**16  # pictures drawn at once, and latents of all of them
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,17 @@ def sample(
     config, device = diffuser.config, diffuser.device
     if len(size) != 2 or min(size) < 1:
         raise OptionError(f"latents of {size}; rows and columns are at least 1")
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) <= config.classes:
+    if not len(labels):
+        raise OptionError("no labels; name at least one")
+    if not 0 <= int(labels.min()) <= int(labels.max()) <= config.classes:
         raise OptionError(
             f"labels {int(labels.min())} .. {int(labels.max())}; they lie in 0 .. "
             f"{config.classes - 1}, and {config.classes} is any"
         )
     if not 0 <= guidance <= 100:
         raise OptionError(f"guidance {guidance}; it lies in 0 .. 100")
+    if not 0 <= interval[0] <= interval[1] <= 1:
+        raise OptionError(f"guidance in {interval}; times lie in 0 .. 1, the lesser one first")
     if seed < 0:
         raise OptionError(f"seed {seed}; it is at least 0")
     rows, columns = (centres(n).to(device)[None] for n in size)
@@ -112,11 +116,12 @@ def sample(
     x = noises.first(
         noise, seed, len(labels), config.latent_channels, config.cells, rows, columns
     ).to(device)
-    parts, count = [], -(-len(labels) // BATCH)
-    for number, (part, told) in enumerate(zip(x.split(BATCH), labels.split(BATCH), strict=True)):
+    batch = max(1, min(BATCH, MOST_TOKENS // (size[0] * size[1])))
+    parts, count = [], -(-len(labels) // batch)
+    for number, (part, told) in enumerate(zip(x.split(batch), labels.split(batch), strict=True)):
         denoise = Guided.of(diffuser, told.to(device), guidance, interval, rows, columns)
         tell = None
         if on_step:
             tell = lambda done, total, first=number: on_step(first * total + done, count * total)  # noqa: E731
         parts.append(move(denoise, part, visited, tell))
-    return torch.cat(parts) if parts else x
+    return torch.cat(parts)

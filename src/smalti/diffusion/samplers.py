@@ -53,7 +53,7 @@ def dpmpp_2m(
     """Second order from the step before; one call a step.
 
     DPM-Solver++(2M): Lu et al. 2022, arXiv 2211.01095, algorithm 2, with α = 1 - t, σ = t, so
-    λ = log(α / σ). The first and the last step, whose λ are infinite, are of first order.
+    λ = log(α / σ). Steps that touch an infinite λ are of first order: the first two and the last.
     """
     before, gap = None, 0.0
     for i, (t, s) in enumerate(_pairs(times), 1):
@@ -63,8 +63,6 @@ def dpmpp_2m(
             h = _half_log_snr(s) - _half_log_snr(t)
             d = x_0 + (x_0 - before) * (h / (2 * gap)) if gap else x_0
             gap = h
-        elif t < 1 and s > 0:
-            gap = _half_log_snr(s) - _half_log_snr(t)
         x = _towards(x, d, t, s)
         before = x_0
         _tell(on_step, i, times)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from smalti.errors import OptionError
 
+MOST_STEPS = 10_000
+
 
 def times(steps: int, *, shift: float = 1.0) -> Float[Tensor, " steps+1"]:
     """1 = t_0 > ... > t_steps = 0, evenly spaced, then shifted.
@@ -19,10 +21,10 @@ def times(steps: int, *, shift: float = 1.0) -> Float[Tensor, " steps+1"]:
             al. 2023, arXiv 2301.11093, equation 4; Esser et al. 2024, arXiv 2403.03206, equation 23).
 
     Raises:
-        OptionError: no step, or a shift that is not positive.
+        OptionError: no step or too many, or a shift that is not positive.
     """
-    if steps < 1:
-        raise OptionError(f"{steps} steps; at least 1")
+    if not 1 <= steps <= MOST_STEPS:
+        raise OptionError(f"{steps} steps; at least 1 and at most {MOST_STEPS:,}")
     if shift <= 0:
         raise OptionError(f"a shift of {shift}; it is greater than 0")
     t = torch.linspace(1, 0, steps + 1, dtype=torch.float64)

@@ -15,7 +15,7 @@ from smalti.models import MODELS, originals
 from smalti.weights import CONFIG_FILE, MODEL_FILE, find, read
 
 # What a config or tensors of another model bring about.
-MISFITS = (AttributeError, KeyError, TypeError, RuntimeError, OptionError)
+MISFITS = (AttributeError, KeyError, TypeError, RuntimeError, ZeroDivisionError, OptionError)
 
 
 class Model(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from smalti.errors import OptionError
 from smalti.models.base import Model
 from smalti.models.field_blocks import attention, heads_of
+from smalti.models.resampler import ResamplerConfig
 from smalti.ops.fields import centres, waves
 
 TIME_WAVES = 16  # sines and cosines of log-SNR, each
@@ -32,8 +33,27 @@ class DiffuserConfig:
     autoencoder: str = "r2ir-mnist"  # whose latents these are
 
     def __post_init__(self) -> None:
+        for name in ("latent_channels", "cells", "width", "heads", "film", "classes", "condition"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name}={getattr(self, name)}; it must be at least 1")
+        if self.places < 0:
+            raise OptionError(f"places={self.places}; it must be at least 0")
         if self.width % self.heads:
             raise OptionError(f"width={self.width}; it is a multiple of heads={self.heads}")
+
+    def check_fits(self, eye: ResamplerConfig) -> None:
+        """Refuse a resampler that has other latents.
+
+        Raises:
+            OptionError: another number of channels or cells, or a resampler of photographs.
+        """
+        if not eye.places:
+            raise OptionError(f"{self.autoencoder} is a resampler of photographs, without a frame")
+        if (eye.latent_channels, eye.cells) != (self.latent_channels, self.cells):
+            raise OptionError(
+                f"{self.autoencoder} has {eye.cells} cells of {eye.latent_channels} numbers, not "
+                f"{self.cells} of {self.latent_channels}; set model.cells and model.latent_channels"
+            )
 
 
 class Diffuser(Model):
@@ -98,8 +118,8 @@ class Diffuser(Model):
         columns = centres(w).to(x.device)[None] if columns is None else columns
         where = waves(rows, columns, count=self.config.places).flatten(1, 2)
         tokens = x.flatten(2).transpose(1, 2)
-        s = self.enter(torch.cat([tokens, where.expand(len(x), -1, -1)], -1))
-        f = self.time(time_waves(t))
+        s = self.enter(torch.cat([tokens, where.expand(len(x), -1, -1).to(x.dtype)], -1))
+        f = self.time(time_waves(t).to(x.dtype))
         for block, key_value in zip(self.blocks, conditions, strict=True):
             s = block(s, f, key_value)
         scale, shift = self.film(f).unsqueeze(1).chunk(2, -1)
@@ -150,7 +170,8 @@ class Block(nn.Module):
 
 def time_waves(t: Float[Tensor, " B"]) -> Float[Tensor, "B waves"]:
     """Sines and cosines of log-SNR = 2 log((1 - t) / t)."""
-    snr = (2 * torch.logit(1 - t.double())).clamp(-LARGEST_LOG_SNR, LARGEST_LOG_SNR).float()
+    t = t.float()
+    snr = (2 * (torch.log1p(-t) - t.log())).clamp(-LARGEST_LOG_SNR, LARGEST_LOG_SNR)
     ratio = (FASTEST / SLOWEST) ** (torch.arange(TIME_WAVES, device=t.device) / (TIME_WAVES - 1))
     angle = snr.unsqueeze(-1) * (SLOWEST * ratio)
     return math.sqrt(2) * torch.cat([angle.sin(), angle.cos()], -1)

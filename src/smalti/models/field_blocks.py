@@ -99,10 +99,14 @@ class LocalMixing(nn.Module):
                     columns[:, j],
                     **around,
                 )
-                border = outer(
-                    mass(rows[:, i], ys[near_y], **around) * down,
-                    mass(columns[:, j], xs[near_x], **around) * across,
-                ).expand(len(t), -1, -1, -1)
+                border = (
+                    outer(
+                        mass(rows[:, i], ys[near_y], **around) * down,
+                        mass(columns[:, j], xs[near_x], **around) * across,
+                    )
+                    .expand(len(t), -1, -1, -1)
+                    .to(t.dtype)
+                )
                 seen = self.out(torch.cat([seen * (down * across), border], -1))
                 strip.append(self.feed(t[:, i, j] + seen))
             parts.append(torch.cat(strip, 2))

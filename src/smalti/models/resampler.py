@@ -1,6 +1,5 @@
 """R2IR v2: pictures as fields over a small grid of latents, read and drawn at any size."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +15,8 @@ from smalti.ops.linear_attention import Summary, read, summary
 
 FITS = ("stretch", "contain", "cover")
 TILE = 96  # texels on a side of what is drawn at once
+LATENTS = 24  # or as many texels as this many latents on a side lie behind
+REACH = 0.75  # least radius of what a latent draws, of the distance to the next one
 TRAINED_SIZES = (-1.35, 2.35)  # log2 of a texel drawn to one of training; beyond, as at the ends
 EDGE = 0.5  # of a training texel: so far beyond the frame the field goes on; then its edge does
 
@@ -40,8 +41,11 @@ class ResamplerConfig:
         for name in ("channels", "latent_channels", "frame", "cells", "atoms", "texel_width"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name}={getattr(self, name)}; it must be at least 1")
-        if self.width % (2 * self.heads):
-            raise OptionError(f"width={self.width}; it is a multiple of {2 * self.heads}")
+        for name, least in (("width", 1), ("heads", 1), ("places", 0)):
+            if getattr(self, name) < least:
+                raise OptionError(f"{name}={getattr(self, name)}; it must be at least {least}")
+        if self.width % self.heads:
+            raise OptionError(f"width={self.width}; it is a multiple of heads={self.heads}")
         if self.radius < 1:
             raise OptionError(f"radius={self.radius}; below 1 cell texels are left out")
 
@@ -114,6 +118,12 @@ class Resampler(Model):
     def radius(self) -> float:
         return self.config.radius * self.pitch
 
+    def radii(self, extent: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
+        """How far latents draw, downwards and across: farther where they lie far apart."""
+        return tuple(
+            max(self.radius, REACH * side / n) for side, n in zip(extent, size, strict=True)
+        )
+
     def extent(self, height: int, width: int) -> tuple[float, float]:
         """Height and width in frames of a picture of so many texels."""
         if self.config.places:
@@ -122,7 +132,10 @@ class Resampler(Model):
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of latents that training would give a picture of this size."""
-        return tuple(math.ceil(n * self.config.cells) for n in self.extent(height, width))
+        cells, frame = self.config.cells, self.config.frame
+        if self.config.places:
+            return cells, cells
+        return -(-height * cells // frame), -(-width * cells // frame)
 
     def encode(
         self, x: Float[Tensor, "B C H W"], size: tuple[int, int] | None = None, *, tile: int = 32
@@ -180,12 +193,15 @@ class Resampler(Model):
                 "cover": its shape kept, the picture full, what juts out left away.
             footprint: side of a texel in frames; by default that of the size.
             window: top, left, height, width: draw only these texels of the picture.
-            tile: texels on a side of what is drawn at once; memory grows with its square.
+            tile: texels on a side of what is drawn at once, fewer where there are many latents;
+                memory grows with its square.
 
         Raises:
-            OptionError: no such fit.
+            OptionError: no such fit, or a size below 1 x 1.
         """
         h, w = z.shape[2:]
+        if min(size) < 1:
+            raise OptionError(f"size {size}; height and width are at least 1 texel")
         if extent is None:
             unit = (h / self.config.cells, w / self.config.cells)
             extent = (1.0, 1.0) if self.config.places else unit
@@ -200,15 +216,18 @@ class Resampler(Model):
                 size, shown, (top, left), (height, width), extent, strict=True
             )
         )
-        sides = (footprint or shown[0] / size[0], footprint or shown[1] / size[1])
+        texel = (shown[0] / size[0], shown[1] / size[1])
+        sides = texel if footprint is None else (footprint, footprint)
         rows, columns = centres(h, extent[0]).to(z.device), centres(w, extent[1]).to(z.device)
         t = self.tokens(z.permute(0, 2, 3, 1), rows[None], columns[None])
         glimpse = self.glimpse(t)
         picture = z.new_empty(len(z), self.channels, height, width)
-        for down in spans(height, tile):
-            i = near(rows, ys[down], self.radius)
-            for across in spans(width, tile):
-                j = near(columns, xs[across], self.radius)
+        radii = self.radii(extent, (h, w))
+        tiles = [max(1, min(tile, LATENTS * n // m)) for n, m in zip(size, (h, w), strict=True)]
+        for down in spans(height, tiles[0]):
+            i = near(rows, ys[down], radii[0])
+            for across in spans(width, tiles[1]):
+                j = near(columns, xs[across], radii[1])
                 drawn = self.draw(
                     t[:, i, j],
                     rows[None, i],
@@ -217,13 +236,16 @@ class Resampler(Model):
                     xs[None, across],
                     sides,
                     glimpse,
+                    radii,
                 )
                 picture[:, :, down, across] = drawn.permute(0, 3, 1, 2)
         return picture
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """Encoded and decoded at its own size."""
-        return self.decode(self.encode(x), tuple(x.shape[2:]), extent=self.extent(*x.shape[2:]))
+        """Encoded and decoded at its own size; latents of photographs are rounded, as in a file."""
+        z = self.encode(x)
+        z = z if self.config.places else z.round()
+        return self.decode(z, tuple(x.shape[2:]), extent=self.extent(*x.shape[2:]))
 
     # What training uses as well: coordinates as they come, B of them or 1 for all, tokens last.
 
@@ -261,7 +283,7 @@ class Resampler(Model):
         if c.places:
             parts += [waves(rows, columns, count=c.places), whole[:, None, None]]
         shape = (len(x), rows.shape[1], columns.shape[1], -1)
-        t = self.see(torch.cat([part.expand(shape) for part in parts], -1))
+        t = self.see(torch.cat([part.expand(shape).to(x.dtype) for part in parts], -1))
         for block in self.encoder:
             t = block(t)
         return self.to_latent(t)
@@ -278,7 +300,7 @@ class Resampler(Model):
         """Standardised latents that have looked at each other."""
         if self.config.places:
             where = waves(rows, columns, count=self.config.places)
-            z = torch.cat([z, where.expand(len(z), -1, -1, -1)], -1)
+            z = torch.cat([z, where.expand(len(z), -1, -1, -1).to(z.dtype)], -1)
         t = self.from_latent(z)
         for block in self.mixing:
             t = block(t, rows, columns)
@@ -300,13 +322,20 @@ class Resampler(Model):
         xs: Float[Tensor, "b n"],
         footprint: tuple[Tensor | float, Tensor | float],
         glimpse: Summary | None,
+        radii: tuple[float, float] | None = None,
     ) -> Float[Tensor, "B m n C"]:
-        """Texels at rows and columns of points, each with a footprint of height and width."""
+        """Texels at rows and columns of points, each with a footprint of height and width.
+
+        Args:
+            radii: of what a latent draws, downwards and across; `radius` by default.
+        """
         c = self.config
         brush = self.brush(t).unflatten(-1, (c.atoms, c.atoms, c.texel_width))
-        feature = synthesise(brush, rows, columns, ys, xs, footprint, radius=self.radius)
+        radii = radii or (self.radius, self.radius)
+        feature = synthesise(brush, rows, columns, ys, xs, footprint, radii)
         if glimpse is not None:
-            q = F.silu(self.query(waves(ys, xs, count=c.places, footprint=footprint)))
+            q = waves(ys, xs, count=c.places, footprint=footprint).to(t.dtype)
+            q = F.silu(self.query(q))
             seen = read(q.flatten(1, 2), glimpse).unflatten(1, q.shape[1:3])
             feature = feature + self.glance(seen)
         sides = [torch.as_tensor(s, device=t.device).reshape(-1) for s in footprint]

@@ -122,8 +122,8 @@ def analyse(
     count: int,
 ) -> Float[Tensor, "B h w C*count*count"]:
     """Sums of texels at (ys, xs) times the atoms around each of the points (rows, columns)."""
-    down = atoms(ys - rows.unsqueeze(-1), radius=radius, count=count)
-    across = atoms(xs - columns.unsqueeze(-1), radius=radius, count=count)
+    down = atoms(ys - rows.unsqueeze(-1), radius=radius, count=count).to(x.dtype)
+    across = atoms(xs - columns.unsqueeze(-1), radius=radius, count=count).to(x.dtype)
     seen = torch.einsum("bcyx,bwxk->bcywk", x, across.expand(len(x), -1, -1, -1))
     seen = torch.einsum("bcywk,bhya->bhwcak", seen, down.expand(len(x), -1, -1, -1))
     return seen.flatten(3)
@@ -153,16 +153,16 @@ def synthesise(
     ys: Float[Tensor, "b m"],
     xs: Float[Tensor, "b n"],
     footprint: tuple[Tensor | float, Tensor | float],
-    *,
-    radius: float,
+    radii: tuple[float, float],
 ) -> Float[Tensor, "B m n r"]:
     """Texels at (ys, xs): means of what the points (rows, columns) draw there, by their windows.
 
     Point p draws Σ_ak brush_ak a_a(y - p_y) a_k(x - p_x). The windows' weights are made to sum to
-    1: a softmax attention of texels to points, in which only offsets count.
+    1: a softmax attention of texels to points, in which only offsets count. `radii` are those of
+    the atoms downwards and across.
     """
-    down = _shares(ys, rows, footprint[0], radius, brush.shape[3])
-    across = _shares(xs, columns, footprint[1], radius, brush.shape[4])
+    down = _shares(ys, rows, footprint[0], radii[0], brush.shape[3]).to(brush.dtype)
+    across = _shares(xs, columns, footprint[1], radii[1], brush.shape[4]).to(brush.dtype)
     batch = len(brush)
     drawn = torch.einsum("bnwk,bhwakr->bnhar", across.expand(batch, -1, -1, -1), brush)
     return torch.einsum("bmha,bnhar->bmnr", down.expand(batch, -1, -1, -1), drawn)

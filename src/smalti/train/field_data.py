@@ -34,7 +34,7 @@ class Digits:
     def __init__(self, folder: Path, part: str, side: int, limit: int | None = None) -> None:
         pictures = idx.read(idx.in_folder(folder, f"{FILES[part]}-images-idx3-ubyte"))[:limit]
         labels = idx.read(idx.in_folder(folder, f"{FILES[part]}-labels-idx1-ubyte"))[:limit]
-        if pictures.ndim != 3 or labels.shape != pictures.shape[:1]:
+        if pictures.ndim != 3 or labels.shape != pictures.shape[:1] or not len(labels):
             raise ImageError(f"{folder}: pictures {pictures.shape}, labels {labels.shape}")
         size, bicubic = (side, side), Image.Resampling.BICUBIC
         resized = [np.asarray(Image.fromarray(p).resize(size, bicubic)) for p in pictures]
@@ -92,6 +92,7 @@ class DrawnValidation:
         cells, side = model.config.cells, self.eye.config.frame
         labels = torch.arange(model.config.classes, device=model.device).repeat(4)
         z = sample(model, labels, (cells, cells), seed=0)
-        x = ((self.eye.decode(z, (side, side)) + 1) / 2).clamp(0, 1).cpu()
+        x = self.eye.decode(z.to(self.eye.device), (side, side))
+        x = ((x + 1) / 2).clamp(0, 1).cpu()
         rows = [torch.cat(list(row), 2) for row in x.split(model.config.classes)]
         return {"deviation": float(z.std())}, to_uint8(torch.cat(rows, 1).expand(3, -1, -1))

@@ -47,10 +47,22 @@ class ResamplerRecipe(FieldRecipe):
     model: ResamplerConfig
     texels: int = 12  # on each side of the part that is drawn of each picture
     noise: float = 0.05  # that the latents get, of their deviation
-    rate: float = (
-        0.0  # weight of the latents' bits a texel; then they are rounded, not standardised
-    )
+    # weight of the latents' bits a texel; then they are rounded, not standardised
+    rate: float = 0.0
     sharper: int = 1  # texels on a side of the target to one of the picture, in some of the steps
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("texels", "sharper"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name}={getattr(self, name)}; it must be at least 1")
+        if self.model.channels not in (1, 3):
+            raise OptionError(f"model.channels={self.model.channels}; 1 for digits, 3 for pictures")
+        if bool(self.rate) == bool(self.model.places):
+            raise OptionError(
+                f"rate={self.rate} with model.places={self.model.places}; latents have a rate "
+                "if places is 0, and are standardised if not"
+            )
 
     def build(self) -> Model:
         return Resampler(self.model)
@@ -81,6 +93,7 @@ def r2ir_mnist() -> ResamplerRecipe:
     """Digits as 16 numbers at 4 x 4 points: a quarter of their texels.
 
     smalti train r2ir-mnist --data MNIST
+    17 CPU minutes; squared error 0.0057 in [-1, 1] on MNIST's test part.
     """
     return ResamplerRecipe(name="r2ir-mnist", model=ResamplerConfig(), steps=4000, batch=64)
 
@@ -89,6 +102,7 @@ def r2ir_mnist_64() -> ResamplerRecipe:
     """64 numbers at each point, as many as there are texels; R2IR's own setting.
 
     smalti train r2ir-mnist-64 --data MNIST
+    11 CPU minutes; squared error 0.0060: at this length more numbers gain nothing.
     """
     model = ResamplerConfig(latent_channels=64)
     return ResamplerRecipe(name="r2ir-mnist-64", model=model, steps=2500, batch=64, noise=0.02)
@@ -107,6 +121,7 @@ def r2id_mnist() -> DiffuserRecipe:
     """Digits drawn by their label, as latents of r2ir-mnist.
 
     smalti train r2id-mnist --data MNIST
+    41 CPU minutes; what it draws is judged in assets/weights/r2id-mnist.md.
     """
     return DiffuserRecipe(
         name="r2id-mnist",
@@ -119,13 +134,13 @@ def r2id_mnist() -> DiffuserRecipe:
 
 
 def r2id_mnist_full() -> DiffuserRecipe:
-    """r2id-mnist for a GPU: of the width and depth of R2ID, and 20 times the pictures.
+    """r2id-mnist for a GPU: of the width of R2ID, 12 blocks, and 20 times the pictures.
 
     smalti train r2id-mnist-full --data MNIST
     """
     return DiffuserRecipe(
         name="r2id-mnist-full",
-        model=DiffuserConfig(width=192, blocks=12, heads=6, autoencoder="r2ir-mnist"),
+        model=DiffuserConfig(width=192, blocks=12, heads=6),
         steps=50_000,
         batch=256,
         ema=0.9995,
@@ -138,6 +153,7 @@ def r2ir_photos() -> ResamplerRecipe:
 
     smalti train r2ir-photos --data PHOTOGRAPHS
     Three tenths of the pictures are seen at half their size and drawn up to their own.
+    15 CPU minutes; 28.2 dB at 0.43 bpp on Kodak (assets/weights/r2ir-photos.md).
     """
     model = ResamplerConfig(
         channels=3, latent_channels=32, width=128, frame=64, cells=8, atoms=14, places=0

@@ -94,19 +94,18 @@ def _digits(
     labelled = isinstance(recipe, DiffuserRecipe)
     if labelled:
         eye = load_shared(Resampler, recipe.model.autoencoder)
-        if (eye.config.latent_channels, eye.config.cells) != (
-            recipe.model.latent_channels,
-            recipe.model.cells,
-        ):
-            raise OptionError(
-                f"{recipe.model.autoencoder} has {eye.config.cells} cells of "
-                f"{eye.config.latent_channels} numbers; set model.cells and model.latent_channels"
-            )
+        recipe.model.check_fits(eye.config)
+        if eye.channels != 1:
+            raise OptionError(f"{recipe.model.autoencoder} is of {eye.channels} channels, not grey")
         side, validation = eye.config.frame, DrawnValidation(eye)
     else:
         side = recipe.model.frame
         validation = DigitValidation(Digits(folder, "test", side, VALIDATED))
     digits = Digits(folder, "train", side)
+    if labelled and digits.labels.max() >= recipe.model.classes:
+        raise OptionError(
+            f"{folder} has labels up to {int(digits.labels.max())}; set model.classes above that"
+        )
 
     def batches(device: torch.device) -> DigitBatches:
         return DigitBatches(digits, seed=recipe.seed, labelled=labelled, device=device)
