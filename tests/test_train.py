@@ -26,7 +26,13 @@ TINY = {
     "fsq-f8": ["model.width=16", "model.blocks=1", "side=32", "batch=4"],
     "rgba-boxes": ["model.width=8", "side=32", "batch=8"],
     "patch-f8c16": ["model.width=32", "side=32", "batch=4"],
-    "patch-card": ["model.width=32", "side=32", "batch=4", "optimizer.snoo_k=3"],
+    "patch-card": [
+        "model.width=32",
+        "side=32",
+        "batch=4",
+        "optimizer.snoo_k=3",
+        "linear_init=false",
+    ],
 }
 STEPS = {"rgba-boxes": 80}  # boxes start on a plateau
 EVERY_STEP = Options(workers=0, checkpoint_every=5, validate_every=1000, log_every=1)
