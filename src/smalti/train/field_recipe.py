@@ -93,7 +93,7 @@ def r2ir_mnist() -> ResamplerRecipe:
     """Digits as 16 numbers at 4 x 4 points: a quarter of their texels.
 
     smalti train r2ir-mnist --data MNIST
-    17 CPU minutes; squared error 0.0057 in [-1, 1] on MNIST's test part.
+    About 17 CPU minutes; squared error 0.0057 in [-1, 1] on MNIST's test part.
     """
     return ResamplerRecipe(name="r2ir-mnist", model=ResamplerConfig(), steps=4000, batch=64)
 
@@ -102,7 +102,7 @@ def r2ir_mnist_64() -> ResamplerRecipe:
     """64 numbers at each point, as many as there are texels; R2IR's own setting.
 
     smalti train r2ir-mnist-64 --data MNIST
-    11 CPU minutes; squared error 0.0060: at this length more numbers gain nothing.
+    About 10 CPU minutes; squared error 0.0060: at this length more numbers gain nothing.
     """
     model = ResamplerConfig(latent_channels=64)
     return ResamplerRecipe(name="r2ir-mnist-64", model=model, steps=2500, batch=64, noise=0.02)
@@ -121,7 +121,7 @@ def r2id_mnist() -> DiffuserRecipe:
     """Digits drawn by their label, as latents of r2ir-mnist.
 
     smalti train r2id-mnist --data MNIST
-    41 CPU minutes; what it draws is judged in assets/weights/r2id-mnist.md.
+    About 41 CPU minutes; what it draws is judged in assets/weights/r2id-mnist.md.
     """
     return DiffuserRecipe(
         name="r2id-mnist",
@@ -153,7 +153,7 @@ def r2ir_photos() -> ResamplerRecipe:
 
     smalti train r2ir-photos --data PHOTOGRAPHS
     Three tenths of the pictures are seen at half their size and drawn up to their own.
-    15 CPU minutes; 28.2 dB at 0.43 bpp on Kodak (assets/weights/r2ir-photos.md).
+    About 15 CPU minutes; 28.2 dB at 0.43 bpp on Kodak (assets/weights/r2ir-photos.md).
     """
     model = ResamplerConfig(
         channels=3, latent_channels=32, width=128, frame=64, cells=8, atoms=14, places=0
