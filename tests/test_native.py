@@ -1,0 +1,63 @@
+"""The border to the native library: what it checks, and that every build computes the same."""
+
+import numpy as np
+import pytest
+
+from native_builds import on_every_build
+from smalti import native
+from smalti.errors import OptionError
+
+soften = native.kernel(
+    "fits_soften", values="in f32", seen="out f32", slope="out f32", count="i64",
+    temperature="f32", amplitude="f32", key="u32", threads="i32",
+)  # fmt: skip
+
+
+def softened(values: np.ndarray, **changes) -> tuple[np.ndarray, np.ndarray]:
+    seen, slope = np.empty_like(values), np.empty_like(values)
+    numbers = {"count": values.size, "temperature": 0.3, "amplitude": 0.5, "key": 4_000_000_000}
+    soften(**({"values": values, "seen": seen, "slope": slope} | numbers | changes))
+    return seen, slope
+
+
+def test_builds_and_threads_agree():
+    values = np.random.default_rng(0).normal(0, 2, 100_003).astype(np.float32)
+    one = on_every_build(lambda: softened(values, threads=1))
+    two = softened(values, threads=2)
+    assert [a.tobytes() for a in one] == [a.tobytes() for a in two]
+
+
+def test_arrays_are_checked():
+    values = np.zeros(8, np.float32)
+    with pytest.raises(TypeError, match="float64"):
+        softened(values, values=np.zeros(8))
+    with pytest.raises(TypeError, match="strided"):
+        softened(values, values=np.zeros((8, 2), np.float32)[:, 0])
+    fixed = np.zeros(8, np.float32)
+    fixed.flags.writeable = False
+    with pytest.raises(TypeError, match="read-only"):
+        softened(values, seen=fixed)
+
+
+def test_a_kernel_refuses_what_it_cannot_use():
+    with pytest.raises(native.NativeError, match="fits_soften"):
+        softened(np.zeros(8, np.float32), temperature=0.0)
+
+
+def test_another_layout_of_arguments_is_found_out():
+    short = native.kernel("fits_soften", values="in f32")
+    with pytest.raises(native.NativeError, match="another version"):
+        short(values=np.zeros(1, np.float32))
+
+
+def test_number_of_threads(monkeypatch):
+    monkeypatch.setenv("SMALTI_NUM_THREADS", "3")
+    assert native.threads() == 3
+    monkeypatch.setenv("SMALTI_NUM_THREADS", "many")
+    with pytest.raises(OptionError, match="many"):
+        native.threads()
+    native.set_threads(2)
+    assert native.threads() == 2
+    native.set_threads(None)
+    with pytest.raises(OptionError, match="threads=0"):
+        native.set_threads(0)
