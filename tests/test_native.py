@@ -13,10 +13,10 @@ soften = native.kernel(
 )  # fmt: skip
 
 
-def softened(values: np.ndarray, **changes) -> tuple[np.ndarray, np.ndarray]:
-    seen, slope = np.empty_like(values), np.empty_like(values)
-    numbers = {"count": values.size, "temperature": 0.3, "amplitude": 0.5, "key": 4_000_000_000}
-    soften(**({"values": values, "seen": seen, "slope": slope} | numbers | changes))
+def softened(x: np.ndarray, **changes) -> tuple[np.ndarray, np.ndarray]:
+    seen, slope = np.empty_like(x), np.empty_like(x)
+    numbers = {"count": x.size, "temperature": 0.3, "amplitude": 0.5, "key": 4_000_000_000}
+    soften(**({"values": x, "seen": seen, "slope": slope} | numbers | changes))
     return seen, slope
 
 

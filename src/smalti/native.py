@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+import smalti
 from smalti.errors import OptionError, SmaltiError
 
 _NUMBERS = {
@@ -65,12 +66,7 @@ def library() -> ctypes.CDLL:
     """
     global _library
     if _library is None:
-        path = Path(__file__).with_name(_NAMES.get(sys.platform, "libsmalti.so"))
-        if not path.exists():
-            raise NativeError(
-                f"{path.name} is missing from {path.parent}: the package was not built; install it "
-                "with pip install . or pip install smalti"
-            )
+        path = _library_path()
         try:
             found = ctypes.CDLL(str(path))
         except OSError as error:
@@ -85,6 +81,17 @@ def library() -> ctypes.CDLL:
         ]
         _library = found
     return _library
+
+
+def _library_path() -> Path:
+    name = _NAMES.get(sys.platform, "libsmalti.so")
+    for folder in smalti.__path__:  # two where the package is installed in editable mode
+        if (path := Path(folder, name)).exists():
+            return path
+    raise NativeError(
+        f"{name} is missing from {Path(__file__).parent}: the package was not built; install it "
+        "with pip install ."
+    )
 
 
 def instruction_set() -> str:
