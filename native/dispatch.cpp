@@ -5,7 +5,9 @@
 
 #include "smalti.h"
 
-#define ALL_KERNELS(X) SMALTI_FITS_KERNELS(X)
+#define ALL_KERNELS(X)  \
+  SMALTI_BC7_KERNELS(X) \
+  SMALTI_FITS_KERNELS(X)
 
 namespace {
 

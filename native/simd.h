@@ -195,6 +195,7 @@ SIMD_INLINE vint select(vmask m, vint a, vint b) {
 }
 // Lane i is bit i.
 SIMD_INLINE uint32_t bits_of(vmask m) { return m.v; }
+SIMD_INLINE vmask mask_from_bits(uint32_t bits) { return {__mmask16(bits)}; }
 #else
 #define SIMD_COMPARE(op)                                                                \
   SIMD_INLINE vmask operator op(vfloat a, vfloat b) { return {int_lanes(a.v op b.v)}; } \
@@ -233,6 +234,11 @@ SIMD_INLINE uint32_t bits_of(vmask m) {
   for (int i = 0; i < LANES; ++i) bits |= uint32_t(m.v[i] & 1) << i;
   return bits;
 #endif
+}
+SIMD_INLINE vmask mask_from_bits(uint32_t bits) {
+  int_lanes bit = {};
+  for (int i = 0; i < LANES; ++i) bit[i] = 1 << i;
+  return (vint(int32_t(bits)) & vint(bit)) == vint(bit);
 }
 #endif
 

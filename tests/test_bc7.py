@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from bc7_pictures import by_pillow, by_texture2ddecoder, made_alpha, made_picture
+from native_builds import on_every_build
+from smalti import native
 from smalti.bc7 import threads
 from smalti.bc7.decode import decode_blocks, decode_image, decode_window
 from smalti.bc7.encode import encode_image
@@ -86,7 +88,18 @@ def test_decoder_agrees_with_two_independent_ones_on_every_header():
 def test_decoder_equals_its_readable_twin():
     blocks, _ = every_header(copies=1)
     twin = np.stack([decode_block(block.tobytes()) for block in blocks])
-    np.testing.assert_array_equal(decode_blocks(blocks), twin)
+    np.testing.assert_array_equal(on_every_build(lambda: (decode_blocks(blocks),))[0], twin)
+
+
+def test_three_channels_are_the_first_of_four():
+    blocks, _ = every_header(copies=1)
+    height, width = 4 * 5, 4 * (len(blocks) // 5)
+    whole = decode_image(blocks, height, width)
+    three = on_every_build(lambda: (decode_image(blocks, height, width, channels=3),))[0]
+    np.testing.assert_array_equal(three, whole[..., :3])
+    for top, left, rows, columns in [(0, 0, 20, 1), (3, 5, 9, 2), (5, 2, 1, 101)]:
+        window = decode_window(blocks, height, width, top, left, rows, columns, channels=3)
+        np.testing.assert_array_equal(window, three[top : top + rows, left : left + columns])
 
 
 def test_reserved_mode_is_transparent_black():
@@ -130,12 +143,14 @@ def test_blocks_may_start_anywhere_in_memory():
 
 def test_threads_change_nothing(monkeypatch):
     image = made_alpha(64, 48)
+    monkeypatch.setattr(native, "_threads", 1)
     blocks = encode_image(image, effort="fast")
-    decoded = decode_image(blocks, 64, 48)
+    many = np.random.default_rng(2).integers(0, 256, 16 * 250 * 210, dtype=np.uint8)
+    decoded = decode_image(many, 998, 838)
     monkeypatch.setattr(threads, "BAND_TEXELS", 512)
-    monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", 3)
+    monkeypatch.setattr(native, "_threads", 3)
     assert encode_image(image, effort="fast") == blocks
-    np.testing.assert_array_equal(decode_image(blocks, 64, 48), decoded)
+    np.testing.assert_array_equal(decode_image(many, 998, 838), decoded)
 
 
 def test_wrong_sizes_are_format_errors():
@@ -145,6 +160,8 @@ def test_wrong_sizes_are_format_errors():
         decode_blocks(np.zeros((2, 15), dtype=np.uint8))
     with pytest.raises(OptionError, match="leaves the picture"):
         decode_window(bytes(16), 4, 4, 2, 0, 3, 4)
+    with pytest.raises(OptionError, match="not to 2"):
+        decode_image(bytes(16), 4, 4, channels=2)
     with pytest.raises(OptionError, match="0 x 4"):
         decode_image(b"", 4, 0)
 

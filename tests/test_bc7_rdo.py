@@ -7,6 +7,7 @@ import pytest
 import texture2ddecoder
 
 import smalti
+from smalti import native
 from smalti.bc7 import rdo, rdo_fit
 from smalti.bc7.decode import decode_blocks, decode_image
 from smalti.bc7.encode import encode_image
@@ -193,7 +194,7 @@ def test_the_number_of_threads_changes_nothing(monkeypatch):
     blocks = encode_image(image, effort="ultrafast")
     results = []
     for threads in (1, 3):
-        monkeypatch.setattr("smalti.bc7.threads.config.NUMBA_NUM_THREADS", threads)
+        monkeypatch.setattr(native, "_threads", threads)
         results.append(rdo.optimise(blocks, image, lagrangian=4, window=64))
     assert results[0] == results[1]
 

@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smalti.bc7.decode import _decode_block
 from smalti.bc7.layout import WEIGHT_TABLE
 from smalti.bc7.rdo_block import (
     alpha_masks,
@@ -46,6 +45,7 @@ from smalti.bc7.rdo_book import (
     scan_pairs,
     scan_patterns,
 )
+from smalti.bc7.rdo_decode import _decode_block
 from smalti.bc7.rdo_fit import FREE, choose_6, fit_1, fit_6, index_6
 from smalti.bc7.rdo_rate import (
     FARTHEST,

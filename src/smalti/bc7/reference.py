@@ -1,4 +1,4 @@
-"""Readable twin of the BC7 decoder, one block at a time: `decode._decode_block`, bit for bit.
+"""Readable twin of the BC7 decoder, one block at a time: native/bc7/decode.h, bit for bit.
 
 Of the encoder's see reference_encode.py.
 """

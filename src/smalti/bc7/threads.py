@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-from numba import config
+from smalti import native
 
 BAND_TEXELS = 1 << 16  # a band of less work than this costs more to hand over than to do
 
@@ -17,9 +17,9 @@ BAND_TEXELS = 1 << 16  # a band of less work than this costs more to hand over t
 def run_in_bands(kernel: Callable[..., None], rows: int, row_texels: int, *arguments) -> None:
     """Call `kernel(first, last, *arguments)` so that the bands cover rows 0 to `rows`.
 
-    row_texels: how much work a row is. As many threads as numba would use (NUMBA_NUM_THREADS).
+    row_texels: how much work a row is. As many threads as `native.threads()`.
     """
-    bands = min(config.NUMBA_NUM_THREADS, rows * row_texels // BAND_TEXELS, rows)
+    bands = min(native.threads(), rows * row_texels // BAND_TEXELS, rows)
     if bands < 2:
         kernel(0, rows, *arguments)
         return

@@ -1,0 +1,33 @@
+/* Kernels of BC7 texture blocks: 4 x 4 texels in 16 bytes. */
+#ifndef SMALTI_BC7_H
+#define SMALTI_BC7_H
+
+#include "../smalti.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Blocks to texels: a window of a picture, or all of it.
+ *
+ * All eight modes, as the Khronos Data Format Specification 1.4, chapter 20, has them; a reserved
+ * block (first byte 0) is transparent black. Only blocks that the window touches are read. */
+typedef struct smalti_bc7_decode_args {
+  const uint8_t *blocks; /* block rows x block_columns x 16, row-major, of the whole picture */
+  uint8_t *texels;       /* height rows, `stride` bytes apart, of width x channels bytes */
+  int64_t block_columns; /* of the picture: its width / 4, rounded up */
+  int64_t top, left;     /* the window's first texel in the picture */
+  int64_t height, width; /* of the window, in texels */
+  int64_t stride;        /* 0: width * channels */
+  int32_t channels;      /* 4 (or 0): R, G, B, A; 3: R, G, B */
+  int32_t threads;
+} smalti_bc7_decode_args;
+SMALTI_API int smalti_bc7_decode(const smalti_bc7_decode_args *args);
+
+#define SMALTI_BC7_KERNELS(X) \
+  X(bc7_decode)
+
+#ifdef __cplusplus
+}
+#endif
+#endif
