@@ -1,6 +1,6 @@
 """Compact image representations, from GPU texture blocks to language-model tokens.
 
-    x = smalti.load("a.png")                  # C H W float32, sRGB-encoded, straight alpha, [0, 1]
+    x = smalti.load("a.png")                  # H W C, 8 or 16 bits as the file has, straight alpha
     data = smalti.encode(x, "bc7")            # the bytes of a .smt file
     x_hat = smalti.decode(data)
     smalti.save(x_hat, "b.png")

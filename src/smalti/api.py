@@ -7,12 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
 
-from smalti import container, registry
+from smalti import container, extras, registry
 from smalti.codec import (
     Codec,
     Options,
@@ -28,7 +24,9 @@ from smalti.codec import (
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError, ImageError, OptionError
 from smalti.files import MAX_PIXELS
-from smalti.image import load, save
+from smalti.image import as_picture, load, save, to_depth, to_float, to_uint8
+from smalti.image.resize import resized
+from smalti.image.samples import top_value
 from smalti.weights import find_by_hash, sha256
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ __all__ = ["decode", "encode", "info", "list_codecs", "load", "load_model", "res
 
 
 def encode(
-    image: Float[Tensor, "C H W"],
+    picture: Any,
     codec: str | Codec = "bc7",
     *,
     effort: str | None = None,
@@ -50,13 +48,14 @@ def encode(
     """Compress one picture into the bytes of a file.
 
     Args:
-        image: sRGB-encoded, straight alpha, [0, 1]; 1 (grey), 2 (grey + alpha), 3 (RGB) or
-            4 (RGBA) channels.
+        picture: `H W C` or `H W` (grey), uint8, uint16 or float in [0, 1], sRGB-encoded, straight
+            alpha; C = 2 (grey + alpha), 3 (RGB) or 4 (RGBA). Or a path, a Pillow image, a torch
+            tensor `C H W`.
         codec: a name from `list_codecs()`, with settings if wanted
             ("rgba-ae:step=0.125"), or a codec object.
         effort: how long to search: "ultrafast", "fast", "medium" (the default), "high" or "best",
             and what the codec adds to these.
-        device: a torch device, "cpu" or "cuda"; for "bc7" also "gpu" (docs/GPU.md).
+        device: "cpu", or a torch device ("cuda"); for "bc7" also "gpu" (docs/GPU.md).
         seed: of whatever the encoder draws at random. Effort, device and seed given here win over
             those in `codec`.
         on_step: called with (steps done, steps in all) by encoders that take long.
@@ -65,6 +64,7 @@ def encode(
     Raises:
         OptionError: an unknown codec, effort or setting.
         ImageError: no picture in the above sense, or one larger than the codec can take.
+        MissingExtraError: a package that the codec needs is not installed.
     """
     codec, settings = resolve(codec) if isinstance(codec, str) else (codec, {})
     given = {"effort": effort, "device": device, "seed": seed, "on_step": on_step}
@@ -72,10 +72,12 @@ def encode(
     if suffix not in (".smt", *codec.foreign):
         known = ", ".join((".smt", *codec.foreign))
         raise OptionError(f"{codec.name} writes {known} files, no {suffix}")
+    _check_installed(codec)
+    image = as_picture(picture)
     size = _checked_size(image)
     if codec.max_texels and size.height * size.width > codec.max_texels:
         raise ImageError(_too_large(codec, size))
-    sections = _encode_any(codec, image.float(), options)
+    sections = _encode_any(codec, image, options)
     if suffix == ".smt":
         file = codec.weights_file()
         return container.write(
@@ -95,15 +97,20 @@ def encode(
 def decode(
     data: bytes,
     *,
+    dtype: np.dtype | type = np.uint8,
     window: tuple[int, int, int, int] | None = None,
     size: tuple[int, int] | None = None,
     device: str = "cpu",
     weights: str | Path | None = None,
     max_pixels: int = MAX_PIXELS,
-) -> Float[Tensor, "C H W"]:
-    """The picture that the bytes of a file hold: float32, sRGB-encoded, straight alpha, [0, 1].
+) -> np.ndarray:
+    """The picture that the bytes of a file hold: `H W C`, or `H W` for grey.
+
+    sRGB-encoded, straight alpha.
 
     Args:
+        dtype: np.uint8; np.uint16 and np.float32 (in [0, 1]) keep more of what a codec of floats
+            draws.
         window: (top, left, height, width): only these texels. Codecs with random access decode
             no others.
         size: (height, width) to draw at, for codecs that have no fixed resolution.
@@ -114,9 +121,11 @@ def decode(
     Raises:
         FormatError: the bytes are no valid file.
         WeightsError: the weights it was made with are not here.
+        MissingExtraError: a package that the codec needs is not installed.
         OptionError: a window outside the picture, or a size for a codec with a fixed one.
     """
     check_device(device)
+    to_depth(np.empty((1, 1), np.uint8), dtype)  # before the work
     codec, shape, sections, digest = _open(data)
     box = None if window is None else _checked_window(window, shape)
     drawn = None if size is None else _checked_drawn(size, codec, shape, max_pixels)
@@ -131,9 +140,13 @@ def decode(
         raise FormatError(_too_large(codec, shape))
     if isinstance(codec, TrainedCodec):
         codec = dataclasses.replace(codec, weights=str(find_by_hash(digest, weights)))
+    _check_installed(codec)
     if box is not None:
-        return _decode_window(codec, sections, shape, box, device)
-    return _decode_any(codec, sections, shape, drawn, device)
+        picture = _decode_window(codec, sections, shape, box, device)
+    else:
+        picture = _decode_any(codec, sections, shape, drawn, device)
+    picture = to_depth(picture, dtype)
+    return picture[..., 0] if shape.channels == 1 else picture
 
 
 @dataclass(frozen=True)
@@ -175,6 +188,8 @@ class CodecInfo:
     any_size: bool  # implements Resizes
     writes: tuple[str, ...]  # file suffixes
     efforts: tuple[str, ...]
+    extra: str = ""  # of smalti's, "models", where the codec needs one
+    installed: bool = True  # and whether it is there
 
 
 def list_codecs() -> list[CodecInfo]:
@@ -189,6 +204,7 @@ def list_codecs() -> list[CodecInfo]:
             issubclass(cls, Resizes),
             (".smt", *cls.foreign),
             cls.efforts,
+            *(("models", extras.installed("torch")) if issubclass(cls, TrainedCodec) else ()),
         )
         for cls in classes
     ]
@@ -206,6 +222,7 @@ def load_model(name: str) -> "Model":
     Raises:
         WeightsError: no such weights, weights of no model of ours, or a file that has changed.
     """
+    extras.need("torch", extra="models", what="a trained model")
     from smalti.models import load
 
     return load(name)
@@ -266,29 +283,34 @@ def _too_large(codec: Codec, size: Size) -> str:
 
 
 def check_device(name: str) -> None:
+    """Refuse a device that cannot be used here; only "cpu" needs no torch to tell.
+
+    Raises:
+        OptionError: no such device, torch built without it, or one that holds no numbers ("meta").
+        MissingExtraError: torch is not installed.
+    """
+    if name == "cpu":
+        return
+    torch = extras.need("torch", extra="models", what=f"device {name!r}")
     try:
         torch.empty(1, device=name).cpu()
-    # no such device, torch built without it, or one that holds no numbers ("meta")
     except (RuntimeError, AssertionError, NotImplementedError) as cause:
         reason = str(cause).partition("\n")[0]
         raise OptionError(f"device {name!r} cannot be used here, use cpu: {reason}") from cause
 
 
-def _checked_size(image: Tensor) -> Size:
-    if not isinstance(image, Tensor):
-        raise ImageError(f"a picture is a tensor, not {type(image).__name__}; see smalti.load")
-    if image.ndim != 3 or not 1 <= image.shape[0] <= 4 or 0 in image.shape:
-        raise ImageError(f"a picture is C H W with 1 to 4 channels, not {tuple(image.shape)}")
-    if not image.is_floating_point():
-        raise ImageError(f"a picture holds floating-point numbers in [0, 1], not {image.dtype}")
-    if max(image.shape[1:]) > container.MAX_SIDE:
+def _check_installed(codec: Codec) -> None:
+    if isinstance(codec, TrainedCodec):
+        extras.need("torch", extra="models", what=f"the codec {codec.name}")
+
+
+def _checked_size(image: np.ndarray) -> Size:
+    height, width, channels = image.shape
+    if max(height, width) > container.MAX_SIDE:
         raise ImageError(
-            f"sides {tuple(image.shape[1:])}; a file's are at most {container.MAX_SIDE}"
+            f"{width} x {height} texels; a file's sides are at most {container.MAX_SIDE}"
         )
-    low, high = image.aminmax()
-    if not (low >= 0 and high <= 1):  # also catches NaN
-        raise ImageError(f"a picture's values lie in [0, 1], not {low:g} .. {high:g}")
-    return Size(*image.shape)
+    return Size(channels, height, width)
 
 
 def _open(data: bytes) -> tuple[Codec, Size, tuple[bytes, ...], bytes]:
@@ -325,19 +347,21 @@ def _inner_size(codec: Codec, size: Size) -> Size:
     return size._replace(channels=channels)
 
 
-def _encode_any(codec: Codec, image: Tensor, options: Options) -> list[bytes]:
-    size = Size(*image.shape)
+def _encode_any(codec: Codec, image: np.ndarray, options: Options) -> list[bytes]:
+    height, width, channels = image.shape
+    size = Size(channels, height, width)
     alpha_apart = _alpha_apart(codec, size)
-    inner = image[:-1] if alpha_apart else image
-    missing = _inner_size(codec, size).channels - inner.shape[0]
+    inner = image[..., :-1] if alpha_apart else image
+    missing = _inner_size(codec, size).channels - inner.shape[2]
+    parts = [inner]
     if missing >= 2:
-        inner = torch.cat([inner[:1], inner[:1], inner])
+        parts = [inner[..., :1], inner[..., :1], inner]
     if missing in (1, 3):
-        inner = torch.cat([inner, torch.ones_like(inner[:1])])
-    sections = codec.encode(inner, options)
+        parts.append(np.full_like(inner[..., :1], top_value(inner)))
+    whole = np.concatenate(parts, 2) if len(parts) > 1 else np.ascontiguousarray(inner)
+    sections = codec.encode(whole, options)
     if alpha_apart:
-        plane = (image[-1:] * 255).round().to(torch.uint8).cpu().numpy()
-        sections.append(encode_planes(plane, [256]))
+        sections.append(encode_planes(to_uint8(image[..., -1])[None], [256]))
     return sections
 
 
@@ -347,7 +371,7 @@ def _decode_any(
     size: Size,
     drawn: tuple[int, int] | None,
     device: str,
-) -> Tensor:
+) -> np.ndarray:
     inner_size = _inner_size(codec, size)
     alpha = None
     if _alpha_apart(codec, size):
@@ -359,39 +383,39 @@ def _decode_any(
         inner = codec.decode(sections, inner_size, device=device)
     if alpha is None:
         return _to_channels(inner, size.channels)
-    alpha = _at_size(alpha.to(inner.device), drawn)
-    return torch.cat([_to_channels(inner, size.channels - 1), alpha])
+    if drawn is not None:
+        alpha = resized(to_float(alpha), *drawn, "bicubic")
+    colour = _to_channels(inner, size.channels - 1)
+    return np.concatenate([colour, to_depth(alpha, colour.dtype)], 2)
 
 
 def _decode_window(
     codec: Codec, sections: tuple[bytes, ...], size: Size, window: Window, device: str
-) -> Tensor:
+) -> np.ndarray:
     top, left, height, width = window
     if not isinstance(codec, Samples) or _alpha_apart(codec, size):
         whole = _decode_any(codec, sections, size, None, device)
-        return whole[:, top : top + height, left : left + width].contiguous()
+        return np.ascontiguousarray(whole[top : top + height, left : left + width])
     inner = codec.decode_window(sections, _inner_size(codec, size), window, device=device)
     return _to_channels(inner, size.channels)
 
 
-def _split_alpha(sections: tuple[bytes, ...], size: Size) -> tuple[tuple[bytes, ...], Tensor]:
+def _split_alpha(sections: tuple[bytes, ...], size: Size) -> tuple[tuple[bytes, ...], np.ndarray]:
+    """The codec's own sections, and the plane of alpha, uint8 `H W 1`."""
     if not sections:
         raise FormatError("the section with the alpha plane is missing")
     plane = decode_planes(sections[-1], (1, size.height, size.width), [256])
-    return sections[:-1], torch.from_numpy(plane.astype(np.float32) / 255)
+    return sections[:-1], plane.reshape(size.height, size.width, 1).astype(np.uint8)
 
 
-def _at_size(alpha: Tensor, drawn: tuple[int, int] | None) -> Tensor:
-    """An alpha plane beside a picture drawn at another size."""
-    if drawn is None or drawn == tuple(alpha.shape[1:]):
-        return alpha
-    resized = F.interpolate(alpha[None], drawn, mode="bicubic", antialias=True)
-    return resized[0].clamp(0, 1)
-
-
-def _to_channels(inner: Tensor, channels: int) -> Tensor:
+def _to_channels(inner: np.ndarray, channels: int) -> np.ndarray:
     """Undo grey -> colour and the opaque alpha."""
-    colour, alpha = inner[:3], inner[3:]
-    if channels <= 2 and inner.shape[0] >= 3:
-        colour = colour.mean(0, keepdim=True)
-    return colour if channels in (1, 3) else torch.cat([colour, alpha])
+    if inner.shape[2] == channels:
+        return inner
+    colour, alpha = inner[..., :3], inner[..., 3:]
+    if channels <= 2 and inner.shape[2] >= 3:
+        grey = to_float(colour).mean(2, keepdims=True, dtype=np.float32)
+        colour = to_depth(grey, inner.dtype) if inner.dtype != np.float32 else grey
+    if channels in (1, 3):
+        return np.ascontiguousarray(colour)
+    return np.concatenate([colour, alpha], 2)

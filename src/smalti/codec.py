@@ -1,6 +1,6 @@
 """The one abstraction: a codec turns a picture into byte sections and back.
 
-    x  C H W float32, sRGB-encoded, straight alpha, [0, 1]
+    x  H W C uint8, uint16 or float32 in [0, 1], sRGB-encoded, straight alpha
     x ─encode→ sections ─container→ .smt file ─container→ sections ─decode→ x̂
 
 A codec is a frozen dataclass. Its fields are the *wire config*: what a decoder needs, packed into
@@ -15,14 +15,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
 
 from smalti import weights
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, OptionError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 EFFORTS = ("ultrafast", "fast", "medium", "high", "best")
 NOT_ON_WIRE = {"wire": False}  # field metadata: chosen by the header's weights hash instead
@@ -50,7 +49,7 @@ class Options:
     """How to encode. None of it is needed to decode, so none of it is in the file."""
 
     effort: str = "medium"  # one of the codec's `efforts`
-    device: str = "cpu"  # a torch device, or of a kind that the codec has itself
+    device: str = "cpu"  # "cpu", a torch device, or of a kind that the codec has itself
     seed: int = 0  # of whatever is random
     on_step: Callable[[int, int], None] | None = None  # called with (steps done, steps in all)
 
@@ -71,12 +70,12 @@ class Codec(ABC):
     Options: ClassVar[type[Options]] = Options
 
     @abstractmethod
-    def encode(self, image: "Tensor", options: Options) -> list[bytes]:
-        """Sections of a picture `C H W` in [0, 1], C one of `channels`."""
+    def encode(self, image: np.ndarray, options: Options) -> list[bytes]:
+        """Sections of a picture `H W C`, uint8, uint16 or float32 in [0, 1], C one of `channels`."""
 
     @abstractmethod
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> "Tensor":
-        """The picture `C H W` in [0, 1].
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
+        """The picture `H W C`: uint8, or float32 in [0, 1], whichever comes naturally.
 
         Raises:
             FormatError: the sections are not what `encode` can have written for this size.
@@ -112,8 +111,8 @@ class Samples(Protocol):
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
-    ) -> "Tensor":
-        """The texels of `window`, `C height width`, equal to that part of `decode`."""
+    ) -> np.ndarray:
+        """The texels of `window`, `height width C`, equal to that part of `decode`."""
 
 
 @runtime_checkable
@@ -122,8 +121,8 @@ class Resizes(Protocol):
 
     def decode_at(
         self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"
-    ) -> "Tensor":
-        """The picture drawn at `C height width`."""
+    ) -> np.ndarray:
+        """The picture drawn at `height width C`."""
 
 
 def with_settings(cls: type[Codec], text: str) -> tuple[Codec, dict[str, Any]]:

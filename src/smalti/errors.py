@@ -4,7 +4,8 @@
     ├── FormatError          these bytes are no valid .smt or .dds file
     ├── ImageError           this picture cannot be read, or cannot be used as asked
     ├── WeightsError         the trained weights that a file or an option names are not here
-    └── OptionError          an option has a value that does not exist or does not fit
+    ├── OptionError          an option has a value that does not exist or does not fit
+    └── MissingExtraError    an optional package is not installed
 
 A message says what was found, in numbers, and the way out; the command line prints it as it is.
 """
@@ -28,3 +29,7 @@ class WeightsError(SmaltiError):
 
 class OptionError(SmaltiError, ValueError):
     """An option with a value that does not exist or is out of range."""
+
+
+class MissingExtraError(SmaltiError, ImportError):
+    """A package that only part of smalti needs is not installed; says how to install it."""

@@ -10,16 +10,16 @@ material.texel("roughness", 10, 20)
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
 
 from smalti import container, registry
 from smalti.codec import Size, pack_config, unpack_config
 from smalti.codecs.neural_texture import ROUNDS, NeuralTextureCodec
 from smalti.errors import FormatError, OptionError
 from smalti.files import MAX_PIXELS
-from smalti.image import to_uint8
+from smalti.image import as_picture, to_uint8
 from smalti.neural.layout import BUDGETS
 from smalti.neural.maps import Map, channel_slices, checked_maps, kind_of
 from smalti.neural.sections import pack_maps, pack_texture
@@ -35,23 +35,23 @@ class Material:
     maps: tuple[Map, ...]
     texture: NeuralTexture  # of all maps' channels
 
-    def mip(self, name: str, mip: int = 0) -> Float[Tensor, "C h w"]:
-        """A whole mip level of one map, in [0, 1]."""
-        return self.texture.mip(mip)[self._channels(name)]
+    def mip(self, name: str, mip: int = 0) -> np.ndarray:
+        """A whole mip level of one map, `h w C` float32 in [0, 1]."""
+        return self.texture.mip(mip)[..., self._channels(name)]
 
     def window(
         self, name: str, top: int, left: int, height: int, width: int, *, mip: int = 0
-    ) -> Float[Tensor, "C height width"]:
-        """A rectangle of one mip level; no other texels are decoded."""
-        return self.texture.window(top, left, height, width, mip=mip)[self._channels(name)]
+    ) -> np.ndarray:
+        """A rectangle of one mip level, `height width C`; no other texels are decoded."""
+        return self.texture.window(top, left, height, width, mip=mip)[..., self._channels(name)]
 
-    def texel(self, name: str, y: int, x: int, *, mip: int = 0) -> Float[Tensor, " C"]:
-        """One texel of one map."""
-        return self.texture.texel(y, x, mip=mip)[self._channels(name)]
+    def texel(self, name: str, y: int, x: int, *, mip: int = 0) -> np.ndarray:
+        """One texel of one map, `C`."""
+        return self.texture.texel(y, x, mip=mip)[..., self._channels(name)]
 
-    def at_size(self, name: str, height: int, width: int) -> Float[Tensor, "C height width"]:
-        """One map at any size, from the mip level next above."""
-        return self.texture.at_size(height, width)[self._channels(name)]
+    def at_size(self, name: str, height: int, width: int) -> np.ndarray:
+        """One map, `height width C`, at any size, from the mip level next above."""
+        return self.texture.at_size(height, width)[..., self._channels(name)]
 
     def _channels(self, name: str) -> slice:
         found = channel_slices(self.maps)
@@ -61,7 +61,7 @@ class Material:
 
 
 def fit_material(
-    pictures: Mapping[str, Float[Tensor, "C H W"]],
+    pictures: Mapping[str, Any],
     *,
     bpp: float = 5.0,
     effort: str = "medium",
@@ -75,7 +75,7 @@ def fit_material(
     """Fit all maps of a material, and all their mip levels, together.
 
     Args:
-        pictures: name -> map, sRGB-encoded colours or linear numbers in [0, 1]; the name says
+        pictures: name -> map, `H W C` or whatever else `image.as_picture` takes; sRGB-encoded colours or linear numbers in [0, 1]; the name says
             which, as in albedo, normal, roughness, metallic, ao, height.
         bpp: the most that everything may take in memory, in bits a texel of mip level 0: nodes of
             all levels and the network.
@@ -89,8 +89,9 @@ def fit_material(
         ImageError: maps of different sizes.
         OptionError: an unknown kind of map, more than 16 channels, a bpp that nothing fits into.
     """
-    maps = checked_maps([Map(n, x.shape[0], kind_of(n)) for n, x in pictures.items()])
-    levels = [to_uint8(x) for x in pictures.values()]
+    levels = [to_uint8(as_picture(x)) for x in pictures.values()]
+    sizes = zip(pictures, levels, strict=True)
+    maps = checked_maps([Map(name, x.shape[2], kind_of(name)) for name, x in sizes])
     if effort not in ROUNDS:
         raise OptionError(f"no effort {effort!r}; known: {', '.join(ROUNDS)}")
     codec = codec_for(bpp, *levels[0].shape[:2], sum(each.channels for each in maps), repeat)

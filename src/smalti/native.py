@@ -205,7 +205,9 @@ class _Kernel:
             return None
         if array.dtype != items or not array.flags.c_contiguous:
             layout = "contiguous" if array.flags.c_contiguous else "strided"
-            raise TypeError(f"{self.name}: {field} is {layout} {array.dtype}, not contiguous {items}")
+            raise TypeError(
+                f"{self.name}: {field} is {layout} {array.dtype}, not contiguous {items}"
+            )
         if written and not array.flags.writeable:
             raise TypeError(f"{self.name}: {field} is read-only")
         return array.__array_interface__["data"][0]

@@ -23,6 +23,7 @@ from smalti.codec import EFFORTS, Codec, Options, Size, Window
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError, OptionError
 from smalti.fit import Recipe, fit_texture
+from smalti.models.pictures import to_picture, to_tensor
 from smalti.models.texture import TextureModel
 from smalti.ops.levels import Level
 from smalti.ops.quantize import channel_ranges, from_levels, to_levels
@@ -53,7 +54,7 @@ class TextureCodec(Codec):
 
     @torch.inference_mode(False)
     @torch.enable_grad()  # whatever the caller has switched off
-    def encode(self, image: Tensor, options: TextureOptions) -> list[bytes]:
+    def encode(self, image: np.ndarray, options: TextureOptions) -> list[bytes]:
         if options.recipe not in self.recipes:
             raise OptionError(
                 f"no recipe {options.recipe!r} for {self.name}; known: {', '.join(self.recipes)}"
@@ -64,11 +65,11 @@ class TextureCodec(Codec):
             if number < 1:
                 raise OptionError(f"{number} {what}; a fit takes at least 1")
         generator = torch.Generator().manual_seed(options.seed)
-        size = Size(*image.shape)
+        size = Size(image.shape[2], *image.shape[:2])
         model = self.model(size, generator).to(options.device)
         fit_texture(
             model,
-            image.to(options.device, torch.float32),
+            to_tensor(image, 0, device=options.device)[0],
             recipe,
             steps=steps,
             levels=2**self.bits,
@@ -98,32 +99,33 @@ class TextureCodec(Codec):
             _table_from_bytes(level, table, data, self.bits)
         return model
 
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
         return self.decode_at(sections, size, size.height, size.width, device=device)
 
     def decode_at(
         self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"
-    ) -> Tensor:
-        """The picture drawn at `C height width`: the same model at other texels."""
+    ) -> np.ndarray:
+        """The picture drawn at `height width C`: the same model at other texels."""
         rows, columns = torch.arange(height), torch.arange(width)
         return self._draw(sections, size, rows, columns, (height, width), device)
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
-    ) -> Tensor:
+    ) -> np.ndarray:
         """The texels of `window`. Tables are unpacked whole, the network runs on these alone."""
         rows = torch.arange(window.top, window.top + window.height)
         columns = torch.arange(window.left, window.left + window.width)
         return self._draw(sections, size, rows, columns, None, device)
 
-    def _draw(self, sections, size, rows, columns, drawn_size, device) -> Tensor:
+    def _draw(self, sections, size, rows, columns, drawn_size, device) -> np.ndarray:
         model = self.read(sections, size).to(device)
-        return model.render(
+        drawn = model.render(
             rows.to(device),
             columns.to(device),
             size=drawn_size,
             threads=numba_config.NUMBA_NUM_THREADS,
         )
+        return to_picture(drawn, 0)
 
     def check_limits(self, limits: Mapping[str, tuple[int, int]]) -> None:
         """Raise OptionError for the first field outside its lowest .. highest."""

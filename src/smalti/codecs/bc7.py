@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from smalti import gpu
 from smalti.bc7.decode import decode_image, decode_window
@@ -15,7 +13,7 @@ from smalti.bc7.rdo import optimise
 from smalti.bc7.seed import ENGINES
 from smalti.codec import Codec, Options, Size, Window
 from smalti.errors import FormatError, OptionError
-from smalti.image import from_uint8, to_uint8
+from smalti.image import to_uint8
 from smalti.textures import Texture, read_texture, write_texture
 
 
@@ -46,7 +44,7 @@ class Bc7(Codec):
     exact: ClassVar[bool] = True
     foreign: ClassVar[tuple[str, ...]] = (".dds", ".ktx2")
 
-    def encode(self, image: Tensor, options: Bc7Options) -> list[bytes]:
+    def encode(self, image: np.ndarray, options: Bc7Options) -> list[bytes]:
         rgba = to_uint8(image)
         if rgba.shape[2] == 3:
             rgba = np.concatenate([rgba, np.full_like(rgba[:, :, :1], 255)], axis=2)
@@ -67,15 +65,15 @@ class Bc7(Codec):
             blocks = optimise(blocks, rgba, lagrangian=options.rdo)
         return [blocks]
 
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
         rgba = decode_image(_only(sections), size.height, size.width)
-        return _to_image(rgba, size.channels, device)
+        return rgba[..., : size.channels]
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
-    ) -> Tensor:
+    ) -> np.ndarray:
         rgba = decode_window(_only(sections), size.height, size.width, *window)
-        return _to_image(rgba, size.channels, device)
+        return rgba[..., : size.channels]
 
     def write_foreign(self, suffix: str, sections: Sequence[bytes], size: Size) -> bytes:
         levels = (_only(sections),)
@@ -93,7 +91,3 @@ def _only(sections: Sequence[bytes]) -> bytes:
     if len(sections) != 1:
         raise FormatError(f"{len(sections)} sections; a bc7 file has 1")
     return sections[0]
-
-
-def _to_image(rgba: np.ndarray, channels: int, device: str) -> Tensor:
-    return torch.as_tensor(from_uint8(rgba[:, :, :channels]), device=device)

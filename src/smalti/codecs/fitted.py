@@ -7,8 +7,6 @@ from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from smalti.codec import Codec, Options, Size, Window
 from smalti.errors import OptionError
@@ -18,6 +16,7 @@ from smalti.fitted.fit import Fit
 from smalti.fitted.layout import Layout
 from smalti.fitted.network import Network
 from smalti.fitted.session import Session
+from smalti.image import to_float
 
 STEPS = {"ultrafast": 250, "fast": 700, "medium": 2000, "high": 5000, "best": 12000}
 IMAGE_LEVELS = (6, 5, 4, 3, 2, 1, 1, 0)
@@ -79,11 +78,11 @@ class Fitted(Codec):
     def grids(self) -> tuple[int, ...]:
         return self.levels or (TEXTURE_LEVELS if self.texture else IMAGE_LEVELS)
 
-    def session(self, image: Tensor, options: FittedOptions) -> Session:
+    def session(self, image: np.ndarray, options: FittedOptions) -> Session:
         """The fit that `encode` runs, to be watched, interrupted or resumed."""
         return Session(
-            np.ascontiguousarray(image.detach().cpu().numpy(), np.float32),
-            self._layout(Size(*image.shape)),
+            np.array(to_float(image).transpose(2, 0, 1), order="C"),  # its own memory
+            self._layout(Size(image.shape[2], *image.shape[:2])),
             hidden=self.hidden,
             steps=STEPS[options.effort] if options.steps is None else options.steps,
             lmbda=options.lmbda,
@@ -94,21 +93,21 @@ class Fitted(Codec):
             make=_fit_on(options.device),
         )
 
-    def encode(self, image: Tensor, options: FittedOptions) -> list[bytes]:
+    def encode(self, image: np.ndarray, options: FittedOptions) -> list[bytes]:
         session = self.session(image, options)
         for progress in session:
             if options.on_step:
                 options.on_step(progress.step, progress.steps)
         return session.sections()
 
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
         layout, network, crew = self._layout(size), self._network(size), Crew()
         values = file.read(sections, layout, network, crew)
-        return self._drawn(values, layout, network, crew).to(device)
+        return self._drawn(values, layout, network, crew)
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
-    ) -> Tensor:
+    ) -> np.ndarray:
         """The texels of `window`, of the tiles that they depend on."""
         layout, network, crew = self._layout(size), self._network(size), Crew()
         # the nodes that the window's texels depend on, in texels
@@ -133,7 +132,7 @@ class Fitted(Codec):
             cut.append(whole[y : y + rows, x : x + columns].reshape(-1))
         drawn = self._drawn(np.concatenate(cut), part, network, crew)
         y, x = window.top - top, window.left - left
-        return drawn[:, y : y + window.height, x : x + window.width].contiguous().to(device)
+        return np.ascontiguousarray(drawn[y : y + window.height, x : x + window.width])
 
     def _layout(self, size: Size) -> Layout:
         return Layout(size.height, size.width, self.grids, self.tile)
@@ -145,10 +144,10 @@ class Fitted(Codec):
         )  # fmt: skip
 
     @staticmethod
-    def _drawn(values: np.ndarray, layout: Layout, network: Network, crew: Crew) -> Tensor:
-        drawn = torch.from_numpy(Canvas(layout, network, crew).draw(values, network))
+    def _drawn(values: np.ndarray, layout: Layout, network: Network, crew: Crew) -> np.ndarray:
+        drawn = Canvas(layout, network, crew).draw(values, network)
         crew.close()
-        return drawn
+        return np.ascontiguousarray(drawn.transpose(1, 2, 0))
 
 
 def _fit_on(device: str) -> Callable[..., Fit]:

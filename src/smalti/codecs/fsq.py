@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError
-from smalti.models import load_shared
-from smalti.models.fsq import FsqAutoencoder
-from smalti.ops.pad import to_multiple
+
+if TYPE_CHECKING:
+    from smalti.models.fsq import FsqAutoencoder
 
 TILED_FROM = 2**20  # texels; below, all at once takes at most 1.4 GB and is a little faster
 TILE = 128  # tokens along each side
@@ -34,15 +33,24 @@ class Fsq(TrainedCodec):
 
     weights: str = field(default="fsq-1m", metadata=NOT_ON_WIRE)
 
-    def encode(self, image: Tensor, options: Options) -> list[bytes]:
-        model = load_shared(FsqAutoencoder, self.weights, device=options.device)
-        x = to_multiple(image.to(options.device), model.factor)
+    def encode(self, image: np.ndarray, options: Options) -> list[bytes]:
+        import torch
+
+        from smalti.models.pictures import to_tensor
+        from smalti.ops.pad import to_multiple
+
+        model = self._model(options.device)
+        x = to_multiple(to_tensor(image, device=options.device)[0], model.factor)
         with torch.inference_mode():
-            digits = model.digits(2 * x.unsqueeze(0) - 1, tile=_tile(x.shape[1] * x.shape[2]))[0]
+            digits = model.digits(x.unsqueeze(0), tile=_tile(x.shape[1] * x.shape[2]))[0]
         return [encode_planes(digits.cpu().numpy(), model.config.levels)]
 
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
-        model = load_shared(FsqAutoencoder, self.weights, device=device)
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
+        import torch
+
+        from smalti.models.pictures import to_picture
+
+        model = self._model(device)
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; an fsq file has 1")
         levels = model.config.levels
@@ -51,7 +59,13 @@ class Fsq(TrainedCodec):
         with torch.inference_mode():
             tile = _tile(size.height * size.width)
             x_hat = model.from_digits(digits.unsqueeze(0), tile=tile)[0]
-        return ((x_hat + 1) / 2).clamp(0, 1)[:, : size.height, : size.width].clone()
+        return to_picture(x_hat[:, : size.height, : size.width])
+
+    def _model(self, device: str) -> "FsqAutoencoder":
+        from smalti.models import load_shared
+        from smalti.models.fsq import FsqAutoencoder
+
+        return load_shared(FsqAutoencoder, self.weights, device=device)
 
 
 def _tile(texels: int) -> int | None:

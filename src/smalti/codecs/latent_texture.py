@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from smalti.codec import EFFORTS, Size
 from smalti.errors import FormatError, OptionError
@@ -79,7 +79,7 @@ class LatentTexture(TextureCodec):
                 "so take fewer channels or larger scales"
             )
 
-    def encode(self, image: Tensor, options: TextureOptions) -> list[bytes]:
+    def encode(self, image: np.ndarray, options: TextureOptions) -> list[bytes]:
         sections = super().encode(image, options)
         return sections if self.hi_channels else [*sections, b""]
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from smalti.codec import Codec, Options, Size, Window
 from smalti.errors import FormatError, OptionError
@@ -64,7 +63,7 @@ class NeuralTextureCodec(Codec):
         )
         return Layout(height, width, channels, fine, coarse, hidden, self.repeat, self.mips)
 
-    def encode(self, image: Tensor, options: NeuralTextureOptions) -> list[bytes]:
+    def encode(self, image: np.ndarray, options: NeuralTextureOptions) -> list[bytes]:
         picture = to_uint8(image)
         whole = Map("picture", picture.shape[2], "colour")
         report = options.on_step
@@ -122,21 +121,21 @@ class NeuralTextureCodec(Codec):
         layout = self.layout(size.height, size.width, channels)
         return maps, unpack_texture(layout, sections[1:])
 
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
-        return self._texture(sections, size).mip(0)[: size.channels].to(device)
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
+        return self._texture(sections, size).mip(0)[..., : size.channels]
 
     def decode_at(
         self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"
-    ) -> Tensor:
-        """The picture at `C height width`, from the mip level next above."""
+    ) -> np.ndarray:
+        """The picture at `height width C`, from the mip level next above."""
         drawn = self._texture(sections, size).at_size(height, width)
-        return drawn[: size.channels].to(device)
+        return drawn[..., : size.channels]
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
-    ) -> Tensor:
+    ) -> np.ndarray:
         """The texels of `window`. The levels are unpacked whole, the network runs on these alone."""
-        return self._texture(sections, size).window(*window)[: size.channels].to(device)
+        return self._texture(sections, size).window(*window)[..., : size.channels]
 
     def _texture(self, sections: Sequence[bytes], size: Size) -> NeuralTexture:
         return self.unpack(sections, size)[1]

@@ -3,19 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec, Window
 from smalti.entropy import decode_planes, encode_planes
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, OptionError, WeightsError
-from smalti.models import load_shared
-from smalti.models.patch import PatchAutoencoder
-from smalti.models.patch_fast import FastPatchAutoencoder
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from smalti.models.patch import PatchAutoencoder
+    from smalti.models.patch_fast import FastPatchAutoencoder
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1  # of a quantised latent: 65,536 levels
 LARGEST = 2.0**20  # of a latent, both signs: nothing overflows behind it
@@ -51,9 +53,13 @@ class PatchAe(TrainedCodec):
         if not 1e-2 <= self.step <= 1e3:
             raise OptionError(f"step {self.step:g}; it must lie in 0.01 .. 1000")
 
-    def encode(self, image: Tensor, options: Options) -> list[bytes]:
+    def encode(self, image: np.ndarray, options: Options) -> list[bytes]:
+        import torch
+
+        from smalti.models.pictures import to_tensor
+
         model = _model(self.weights, options.device)
-        z = model.encode(2 * image.unsqueeze(0) - 1)[0]
+        z = model.encode(to_tensor(image, device=options.device))[0]
         levels = 255 / 2 * _effects(model, z)  # 8-bit levels for one unit of each channel
         exponents = (FINENESS * -levels.log2()).round().clamp(-MAX_EXPONENT, MAX_EXPONENT)
         exponents = [int(k) for k in exponents]
@@ -68,15 +74,19 @@ class PatchAe(TrainedCodec):
         ]
         return [b"".join(header) + encode_planes(q - low[:, None, None], counts.tolist())]
 
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
+        from smalti.models.pictures import to_picture
+
         model = _model(self.weights, device)
         z_hat = self._latents(model, sections, size, device)
-        return _picture(model.decode(z_hat.unsqueeze(0), (size.height, size.width))[0])
+        return to_picture(model.decode(z_hat.unsqueeze(0), (size.height, size.width))[0])
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
-    ) -> Tensor:
+    ) -> np.ndarray:
         """All latents are read, but only the window and its halo go through the decoder."""
+        from smalti.models.pictures import to_picture
+
         model = _model(self.weights, device)
         z_hat = self._latents(model, sections, size, device)
         patch = model.config.patch
@@ -86,11 +96,13 @@ class PatchAe(TrainedCodec):
         right = -(-(window.left + window.width) // patch) + model.halo
         x_hat = model.decode(z_hat[None, :, top:bottom, left:right])[0]
         row, column = window.top - top * patch, window.left - left * patch
-        return _picture(x_hat[:, row : row + window.height, column : column + window.width])
+        return to_picture(x_hat[:, row : row + window.height, column : column + window.width])
 
     def _latents(
-        self, model: FastPatchAutoencoder, sections: Sequence[bytes], size: Size, device: str
-    ) -> Tensor:
+        self, model: "FastPatchAutoencoder", sections: Sequence[bytes], size: Size, device: str
+    ) -> "Tensor":
+        import torch
+
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; a patch-ae file has 1")
         data, offset = sections[0], 0
@@ -117,28 +129,37 @@ class PatchAe(TrainedCodec):
         q = decode_planes(data[offset:], shape, counts) + np.array(low)[:, None, None]
         return torch.from_numpy(q.astype(np.float32)).to(device) * steps
 
-    def _steps(self, exponents: list[int], device: str | torch.device) -> Tensor:
+    def _steps(self, exponents: list[int], device: "str | torch.device") -> "Tensor":
         """ "C 1 1", in latent units."""
+        import torch
+
         steps = [self.step * 2.0 ** (k / FINENESS) for k in exponents]
         return torch.tensor(steps, dtype=torch.float32, device=device).view(-1, 1, 1)
 
 
-def _model(weights: str, device: str) -> FastPatchAutoencoder:
+def _model(weights: str, device: str) -> "FastPatchAutoencoder":
+    from smalti.models import load_shared
+    from smalti.models.patch import PatchAutoencoder
+
     return _fast(load_shared(PatchAutoencoder, weights, device=device))
 
 
 @lru_cache(maxsize=2)
-def _fast(model: PatchAutoencoder) -> FastPatchAutoencoder:
+def _fast(model: "PatchAutoencoder") -> "FastPatchAutoencoder":
+    from smalti.models.patch_fast import FastPatchAutoencoder
+
     if model.config.channels != 3:
         raise WeightsError(f"weights for {model.config.channels} channels; patch-ae codes pictures")
     return FastPatchAutoencoder(model)
 
 
-def _effects(model: FastPatchAutoencoder, z: Tensor) -> Tensor:
+def _effects(model: "FastPatchAutoencoder", z: "Tensor") -> "Tensor":
     """RMS change of a texel, in the model's range, for one unit of each latent channel, "C".
 
     Every cell of a channel is moved, up or down at random, so that neighbours do not add up.
     """
+    import torch
+
     rows, columns = (slice(max(0, (n - PROBED) // 2), None) for n in z.shape[1:])
     part = z[:, rows, columns][:, :PROBED, :PROBED]
     random = torch.Generator().manual_seed(0)
@@ -148,7 +169,3 @@ def _effects(model: FastPatchAutoencoder, z: Tensor) -> Tensor:
     change = model.decode(probes) - model.decode(part.unsqueeze(0))
     size = moved.abs().amax()
     return (change.square().mean((1, 2, 3)).sqrt() / size).clamp(min=1e-6)
-
-
-def _picture(y: Tensor) -> Tensor:
-    return ((y + 1) / 2).clamp(0, 1)

@@ -3,17 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec, Window
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
 from smalti.errors import FormatError, OptionError, WeightsError
-from smalti.models import load_shared
-from smalti.models.resampler import Resampler
+
+if TYPE_CHECKING:
+    from smalti.models.resampler import Resampler
 
 LARGEST = 2**20  # of a latent's magnitude
 
@@ -37,32 +36,36 @@ class ResamplerCodec(TrainedCodec):
         if not 1e-3 <= self.step <= 1e3:
             raise OptionError(f"step {self.step:g}; it must lie in 0.001 .. 1000")
 
-    def encode(self, image: Tensor, options: Options) -> list[bytes]:
-        model = load_shared(Resampler, self.weights, device=options.device)
+    def encode(self, image: np.ndarray, options: Options) -> list[bytes]:
+        import torch
+
+        from smalti.models.pictures import to_tensor
+
+        model = self._model(options.device)
         if model.channels not in (1, 3):
             raise WeightsError(f"weights for {model.channels} channels; resampler codes pictures")
-        x = image.to(options.device)
+        x = to_tensor(image, 0, device=options.device)
         if model.channels == 1:
-            x = x.mean(0, keepdim=True)
+            x = x.mean(1, keepdim=True)
         with torch.inference_mode():
-            z = model.encode(2 * x.unsqueeze(0) - 1)[0]
+            z = model.encode(2 * x - 1)[0]
         q = (z / self.step).round().clamp(LOWEST, HIGHEST)
         q = q.clamp(-LARGEST / self.step, LARGEST / self.step)
         return [encode_signed(q.to(torch.int32).cpu().numpy())]
 
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
-        return self._draw(sections, size, size[1:], None, device)
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
+        return self._draw(sections, size, (size.height, size.width), None, device)
 
     def decode_at(
         self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"
-    ) -> Tensor:
+    ) -> np.ndarray:
         return self._draw(sections, size, (height, width), None, device)
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
-    ) -> Tensor:
+    ) -> np.ndarray:
         """All latents are read, but only the window is drawn."""
-        return self._draw(sections, size, size[1:], window, device)
+        return self._draw(sections, size, (size.height, size.width), window, device)
 
     def _draw(
         self,
@@ -71,8 +74,12 @@ class ResamplerCodec(TrainedCodec):
         drawn: tuple[int, int],
         window: Window | None,
         device: str,
-    ) -> Tensor:
-        model = load_shared(Resampler, self.weights, device=device)
+    ) -> np.ndarray:
+        import torch
+
+        from smalti.models.pictures import to_picture
+
+        model = self._model(device)
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; a resampler file has 1")
         shape = (model.config.latent_channels, *model.grid(size.height, size.width))
@@ -83,5 +90,10 @@ class ResamplerCodec(TrainedCodec):
         extent = model.extent(size.height, size.width)
         with torch.inference_mode():
             x_hat = model.decode(z.unsqueeze(0), drawn, extent=extent, window=window)[0]
-            x_hat = ((x_hat + 1) / 2).clamp(0, 1).expand(size.channels, -1, -1)
-        return x_hat.clone()
+        return to_picture(x_hat.expand(size.channels, -1, -1))
+
+    def _model(self, device: str) -> "Resampler":
+        from smalti.models import load_shared
+        from smalti.models.resampler import Resampler
+
+        return load_shared(Resampler, self.weights, device=device)

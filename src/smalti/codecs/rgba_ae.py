@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
 from smalti.errors import FormatError, OptionError
-from smalti.models import load_shared
-from smalti.models.rgba import RgbaAutoencoder
-from smalti.ops.pad import to_multiple
+
+if TYPE_CHECKING:
+    from smalti.models.rgba import RgbaAutoencoder
 
 TILE = 64  # cells along each side at once: 1024 texels
 
@@ -38,16 +36,25 @@ class RgbaAe(TrainedCodec):
         if not 1e-4 <= self.step <= 1e4:
             raise OptionError(f"step {self.step:g}; it must lie in 0.0001 .. 10000")
 
-    def encode(self, image: Tensor, options: Options) -> list[bytes]:
-        model = load_shared(RgbaAutoencoder, self.weights, device=options.device)
+    def encode(self, image: np.ndarray, options: Options) -> list[bytes]:
+        import torch
+
+        from smalti.models.pictures import to_tensor
+        from smalti.ops.pad import to_multiple
+
+        model = self._model(options.device)
         with torch.inference_mode():
-            x = to_multiple(image.to(options.device), model.factor)
+            x = to_multiple(to_tensor(image, 0, device=options.device)[0], model.factor)
             z = model.encode(x.unsqueeze(0), tile=TILE)[0]
         q = (z / self.step).round().clamp(LOWEST, HIGHEST).to(torch.int32).cpu().numpy()
         return [encode_signed(q)]
 
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
-        model = load_shared(RgbaAutoencoder, self.weights, device=device)
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
+        import torch
+
+        from smalti.models.pictures import to_picture
+
+        model = self._model(device)
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; an rgba-ae file has 1")
         cells = (-(-size.height // model.factor), -(-size.width // model.factor))
@@ -55,4 +62,10 @@ class RgbaAe(TrainedCodec):
         z_hat = torch.from_numpy(q.astype(np.float32)).to(device) * self.step
         with torch.inference_mode():
             x_hat = model.decode(z_hat.unsqueeze(0), tile=TILE)[0]
-        return x_hat[:, : size.height, : size.width].clone()
+        return to_picture(x_hat[:, : size.height, : size.width], 0)
+
+    def _model(self, device: str) -> "RgbaAutoencoder":
+        from smalti.models import load_shared
+        from smalti.models.rgba import RgbaAutoencoder
+
+        return load_shared(RgbaAutoencoder, self.weights, device=device)

@@ -1,4 +1,4 @@
-"""A file -> an image, by Pillow.
+"""A file -> H W C, by Pillow.
 
 Pillow keeps only 8 of 16 bits of colour pictures, so their halves are decoded apart and joined
 here.
@@ -13,13 +13,12 @@ from typing import IO
 
 import numpy as np
 from PIL import ExifTags, Image
-from torch import Tensor
 
 from smalti.errors import ImageError
 from smalti.image.colour import cmyk_to_rgb, to_srgb
 from smalti.image.jpeg_xl import JPEG_XL_MAGIC, jpeg_xl_formats, jpeg_xl_size
 from smalti.image.refusals import check_size, reason
-from smalti.image.samples import checked_range, straight_alpha, to_tensor, top_value, upright
+from smalti.image.samples import checked_range, straight_alpha, top_value, upright
 from smalti.image.tiff import TIFF_MAGIC, is_planar_16, read_by_tifffile
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")  # the phone format MPO is a JPEG
@@ -27,8 +26,8 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")  # the phone fo
 _limit_lifted = threading.Lock()
 
 
-def read_open_file(file: IO[bytes], name: str, max_pixels: int) -> Tensor:
-    """`load` of an open file.
+def read_open_file(file: IO[bytes], name: str, max_pixels: int) -> np.ndarray:
+    """`load` of an open file: `H W C`, uint8, uint16 or float32.
 
     The errors of what it calls are predicates; `name` is put before them here.
     """
@@ -41,14 +40,14 @@ def read_open_file(file: IO[bytes], name: str, max_pixels: int) -> Tensor:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
             try:
-                return to_tensor(_pixels(file, max_pixels))
+                return np.ascontiguousarray(_pixels(file, max_pixels))
             except Image.DecompressionBombError:
                 # Pillow's own limit (179 MPix) is global: it is lifted for one picture at a time,
                 # and `max_pixels` decides.
                 with _limit_lifted:
                     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
                     try:
-                        return to_tensor(_pixels(file, max_pixels))
+                        return np.ascontiguousarray(_pixels(file, max_pixels))
                     finally:
                         Image.MAX_IMAGE_PIXELS = limit
     except ImageError as error:
@@ -93,6 +92,18 @@ def _pixels(file: IO[bytes], max_pixels: int) -> np.ndarray:
         if profile and picture.mode != "CMYK":
             array = to_srgb(array, profile)
         return upright(array, _orientation(picture))
+
+
+def of_pillow(picture: Image.Image) -> np.ndarray:
+    """`H W C` of an image that is open already, in sRGB; its pixels as they lie."""
+    try:
+        profile = picture.info.get("icc_profile")
+        array = _samples(picture, profile)
+        return to_srgb(array, profile) if profile and picture.mode != "CMYK" else array
+    except ImageError as error:
+        raise ImageError(f"this Pillow image {error}") from error
+    except Exception as error:  # it may be decoded only now
+        raise ImageError(f"this Pillow image cannot be read: {reason(error)}") from error
 
 
 def _wide_samples(picture: Image.Image, file: IO[bytes]) -> np.ndarray | None:

@@ -1,34 +1,72 @@
-"""H W C arrays of samples: uint8 and uint16 over their whole range, float32 over [0, 1]."""
+"""Samples: uint8 and uint16 over their whole range, float32 over [0, 1]; from one to another.
+
+Every function takes and gives `H W C` or `H W` and keeps the shape.
+"""
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from smalti.errors import ImageError
+from smalti.errors import ImageError, OptionError
 
+DEPTHS = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
 
-def to_tensor(array: np.ndarray) -> Tensor:
-    """H W C -> C H W float32 in [0, 1], a contiguous copy."""
-    planes, top = array.transpose(2, 0, 1), np.float32(top_value(array))
-    return torch.from_numpy(np.divide(planes, top, dtype=np.float32, order="C"))
+_STRIP = 1 << 20  # samples converted at a time, so that no second picture of floats is made
 
 
-def to_levels(image: Tensor, bits: int) -> np.ndarray:
-    """C H W float -> H W C integers of 8 or 16 bits."""
-    if not isinstance(image, Tensor) or not image.is_floating_point():
-        kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
-        raise ImageError(f"an image is a float tensor in [0, 1], and this is {kind}")
-    if image.ndim != 3 or not 1 <= image.shape[0] <= 4 or 0 in image.shape:
-        raise ImageError(
-            f"an image is C H W with C from 1 to 4 and H, W from 1, and this is"
-            f" {' x '.join(map(str, image.shape)) or 'a scalar'}"
-        )
-    image = image.detach().to("cpu", torch.float32)
-    not_numbers = int(image.isnan().sum())
+def to_uint8(picture: np.ndarray) -> np.ndarray:
+    """255 levels: clipped, then rounded half to even. uint8 comes back as it is."""
+    return to_depth(picture, np.uint8)
+
+
+def to_float(picture: np.ndarray) -> np.ndarray:
+    """float32 in [0, 1], v / 255 or v / 65535. float32 comes back as it is."""
+    return to_depth(picture, np.float32)
+
+
+def to_depth(picture: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """The same picture as uint8, uint16 or float32; itself where it is that already.
+
+    Raises:
+        OptionError: another type.
+        ImageError: not a picture's samples, or NaN on the way to whole levels.
+    """
+    depth = np.dtype(dtype)
+    if depth not in DEPTHS:
+        raise OptionError(f"dtype {depth}; a picture is uint8, uint16 or float32")
+    if picture.dtype == depth:
+        return picture
+    if picture.dtype.kind != "f" and picture.dtype not in DEPTHS:
+        raise ImageError(f"a picture is uint8, uint16 or float32, and this is {picture.dtype}")
+    if depth == np.float32:
+        if picture.dtype.kind == "f":
+            return picture.astype(np.float32)
+        top = np.float32(top_value(picture))
+        return np.divide(picture, top, dtype=np.float32)
+    if picture.dtype == np.uint8:
+        return picture.astype(np.uint16) * np.uint16(257)
+    return _levels(picture, depth)
+
+
+def _levels(picture: np.ndarray, depth: np.dtype) -> np.ndarray:
+    """Floats to whole levels, or 16 bits to 8; a strip of rows at a time."""
+    top = np.float32(np.iinfo(depth).max)
+    levels = np.empty(picture.shape, depth)
+    not_numbers = 0
+    rows = max(1, _STRIP * len(picture) // max(picture.size, 1))
+    for first in range(0, len(picture), rows):
+        strip = picture[first : first + rows]
+        if strip.dtype == np.uint16:
+            levels[first : first + rows] = (strip.astype(np.uint32) + 128) // 257
+            continue
+        values = strip.astype(np.float32)
+        missing = int(np.isnan(values).sum())
+        if not missing:
+            np.clip(values, 0, 1, out=values)
+            values *= top
+            levels[first : first + rows] = np.rint(values, out=values)
+        not_numbers += missing
     if not_numbers:
-        raise ImageError(f"{not_numbers} of the image's {image.numel()} values are NaN")
-    levels = (image.clamp(0, 1) * (2**bits - 1)).round().permute(1, 2, 0).numpy()
-    return np.ascontiguousarray(levels, dtype=np.uint8 if bits == 8 else np.uint16)
+        raise ImageError(f"{not_numbers} of the picture's {picture.size} values are NaN")
+    return levels
 
 
 def top_value(array: np.ndarray) -> int:

@@ -4,13 +4,10 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
 
 from smalti.bc7.threads import run_in_bands
 from smalti.errors import OptionError
+from smalti.image.resize import resized
 from smalti.neural import kernels
 from smalti.neural.layout import Layout
 
@@ -23,10 +20,10 @@ class NeuralTexture:
     codes: np.ndarray  # uint8 (layout.value_count,), a node's level; in the order of `grid_slices`
     network: np.ndarray  # float16 (layout.weight_count,): of each layer weights, then biases
 
-    def window(
-        self, top: int, left: int, height: int, width: int, *, mip: int = 0
-    ) -> Float[Tensor, "C height width"]:
-        """The texels of a rectangle of one mip level, in [0, 1]; no other blocks are looked at.
+    def window(self, top: int, left: int, height: int, width: int, *, mip: int = 0) -> np.ndarray:
+        """The texels of a rectangle of one mip level, `height width C` float32 in [0, 1].
+
+        No other blocks are looked at.
 
         Raises:
             OptionError: there is no such mip level, or the rectangle leaves it.
@@ -50,30 +47,25 @@ class NeuralTexture:
             )  # fmt: skip
 
         run_in_bands(draw, last - first, block_rows * width)
-        return torch.from_numpy(out)
+        return np.ascontiguousarray(out.transpose(1, 2, 0))
 
-    def texel(self, y: int, x: int, *, mip: int = 0) -> Float[Tensor, " C"]:
+    def texel(self, y: int, x: int, *, mip: int = 0) -> np.ndarray:
         """All channels of one texel."""
-        return self.window(y, x, 1, 1, mip=mip)[:, 0, 0]
+        return self.window(y, x, 1, 1, mip=mip)[0, 0]
 
-    def mip(self, mip: int = 0) -> Float[Tensor, "C h w"]:
-        """A whole mip level."""
+    def mip(self, mip: int = 0) -> np.ndarray:
+        """A whole mip level, `h w C`."""
         return self.window(0, 0, *self._size(mip), mip=mip)
 
-    def at_size(self, height: int, width: int) -> Float[Tensor, "C height width"]:
-        """Any size: the smallest mip level that is no smaller, resampled bilinearly."""
+    def at_size(self, height: int, width: int) -> np.ndarray:
+        """Any size, `height width C`: the smallest mip level that is no smaller, resampled bilinearly."""
         mip = 0
         while mip + 1 < self.layout.mip_count:
             rows, columns = self.layout.size(mip + 1)
             if rows < height or columns < width:
                 break
             mip += 1
-        level = self.mip(mip)
-        if level.shape[1:] == (height, width):
-            return level
-        return F.interpolate(
-            level[None], (height, width), mode="bilinear", align_corners=False, antialias=True
-        )[0].clamp(0, 1)
+        return resized(self.mip(mip), height, width, "bilinear")
 
     @functools.cached_property
     def _table(self) -> np.ndarray:

@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import encode_image
 from smalti.errors import ImageError, OptionError
-from smalti.image import to_uint8
+from smalti.image import as_picture, to_uint8
 from smalti.textures import bc1_to_bc5
 from smalti.textures.mips import FILTERS, mip_chain
 from smalti.textures.texture import (
@@ -31,7 +30,7 @@ _STRIP_TEXELS = 1 << 20
 
 
 def encode_texture(
-    pictures: Sequence[Tensor | np.ndarray],
+    pictures: Sequence[Any],
     *,
     format: str = "bc7",
     effort: str = "medium",
@@ -47,9 +46,9 @@ def encode_texture(
     """Compress one picture, the six faces of a cube, or the layers of an array.
 
     Args:
-        pictures: of one size; each C H W float in [0, 1] as from `smalti.load`, or uint8
-            (H, W, C); C = 1 (grey), 2 (grey + alpha), 3 (RGB) or 4 (RGBA), straight alpha. More
-            than one is an array.
+        pictures: of one size; each `H W C` or `H W`, or whatever else `image.as_picture` takes;
+            C = 1 (grey), 2 (grey + alpha), 3 (RGB) or 4 (RGBA), straight alpha. More than one is
+            an array.
         format: "bc7" (RGBA); with the package quicktex also "bc1" (RGB), "bc3" (RGBA), "bc4" (red
             alone) and "bc5" (red and green).
         effort: how long to search: ultrafast, fast, medium, high, best.
@@ -70,14 +69,15 @@ def encode_texture(
     srgb = _checked_srgb(format, srgb, normal)
     if mips not in MIPS:
         raise OptionError(f"unknown mips {mips!r}; known: {', '.join(MIPS)}")
-    height, width, faces = _checked_shape(pictures, cube)
+    images = [to_uint8(as_picture(picture)) for picture in pictures]
+    height, width, faces = _checked_shape(images, cube)
     encode = _encoder(format, effort, dict(options or {}))
     levels = level_count(height, width) if mips != "none" else 1
     sizes = [level_size(height, width, level) for level in range(levels)]
     total = len(pictures) * sum(rows * columns for rows, columns in sizes)
     done = 0
     surfaces: list[list[bytes]] = [[] for _ in sizes]
-    for number, picture in enumerate(pictures):
+    for number, picture in enumerate(images):
         image = _rgba(picture)
         if format == "bc1" and (least := int(image[..., 3].min())) < 255:
             raise ImageError(
@@ -133,7 +133,7 @@ def _checked_srgb(format: str, srgb: bool | None, normal: bool) -> bool:
     return srgb
 
 
-def _checked_shape(pictures: Sequence[Tensor | np.ndarray], cube: bool) -> tuple[int, int, int]:
+def _checked_shape(pictures: Sequence[np.ndarray], cube: bool) -> tuple[int, int, int]:
     """Height, width and faces."""
     faces = len(CUBE_FACES) if cube else 1
     if not pictures:
@@ -144,7 +144,7 @@ def _checked_shape(pictures: Sequence[Tensor | np.ndarray], cube: bool) -> tuple
         )
     if len(pictures) // faces > MAX_LAYERS:
         raise OptionError(f"{len(pictures) // faces} layers; an array has 1 to {MAX_LAYERS}")
-    sizes = [_size(picture) for picture in pictures]
+    sizes = [picture.shape[:2] for picture in pictures]
     height, width = sizes[0]
     for number, size in enumerate(sizes, 1):
         if size != sizes[0]:
@@ -159,21 +159,8 @@ def _checked_shape(pictures: Sequence[Tensor | np.ndarray], cube: bool) -> tuple
     return height, width, faces
 
 
-def _size(picture: Tensor | np.ndarray) -> tuple[int, int]:
-    """Height and width; a tensor has its channels first, an array last."""
-    shape = tuple(picture.shape)
-    if len(shape) != 3 or 0 in shape:
-        raise ImageError(f"a picture has three axes, this one's shape is {shape}")
-    return shape[1:] if isinstance(picture, Tensor) else shape[:2]
-
-
-def _rgba(picture: Tensor | np.ndarray) -> np.ndarray:
+def _rgba(image: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 4): grey becomes equal red, green and blue, what has no alpha is opaque."""
-    image = to_uint8(picture) if isinstance(picture, Tensor) else picture
-    if image.dtype != np.uint8 or not 1 <= image.shape[2] <= 4:
-        raise ImageError(
-            f"a picture is uint8 (height, width, 1 to 4), this is {image.dtype} {image.shape}"
-        )
     channels = image.shape[2]
     rgba = np.empty((*image.shape[:2], 4), dtype=np.uint8)
     rgba[..., :3] = image[..., :3] if channels >= 3 else image[..., :1]

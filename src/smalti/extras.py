@@ -1,0 +1,34 @@
+"""Optional packages: found without being imported, and one sentence where one is missing."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+from smalti.errors import MissingExtraError
+
+
+def need(module: str, *, extra: str, what: str) -> ModuleType:
+    """Import an optional package.
+
+    Args:
+        module: as in `import module`.
+        extra: of ours that brings it: "models" for pip install 'smalti[models]'.
+        what: needs it, as the sentence begins: "the codec fsq".
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as cause:
+        package = module.partition(".")[0]
+        if cause.name is None or cause.name.partition(".")[0] != package:
+            raise  # installed, and something that it needs itself is not
+        raise MissingExtraError(
+            f"{what} needs {package}, which is not installed: pip install 'smalti[{extra}]'"
+        ) from None
+
+
+def installed(module: str) -> bool:
+    """Whether a top-level package is there; it is not imported."""
+    return find_spec(module) is not None
