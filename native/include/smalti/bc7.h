@@ -24,8 +24,21 @@ typedef struct smalti_bc7_decode_args {
 } smalti_bc7_decode_args;
 SMALTI_API int smalti_bc7_decode(const smalti_bc7_decode_args *args);
 
+/* A picture to mode 6 blocks by the two engines to learn from: `pca`, the line through a block's
+ * texels, and `nelder-mead`, a search from there (docs in src/smalti/bc7/seed.py). Edge texels are
+ * repeated where a side is no multiple of 4. */
+typedef struct smalti_bc7_seed_args {
+  const uint8_t *image; /* height x width x 4: R, G, B, A, straight alpha */
+  uint8_t *blocks;      /* height / 4 rounded up x width / 4 rounded up x 16 */
+  int64_t height, width; /* 1 or more */
+  int32_t search;       /* 0: pca; 1: nelder-mead */
+  int32_t threads;
+} smalti_bc7_seed_args;
+SMALTI_API int smalti_bc7_seed(const smalti_bc7_seed_args *args);
+
 #define SMALTI_BC7_KERNELS(X) \
-  X(bc7_decode)
+  X(bc7_decode)               \
+  X(bc7_seed)
 
 #ifdef __cplusplus
 }

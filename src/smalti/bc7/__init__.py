@@ -10,7 +10,7 @@ encode               texels -> blocks: which modes and partitions to try, at whi
     lines                endpoints, indices, error,
     pack                 and the 128 bits
 rdo, rdo_*           blocks -> blocks that compress better
-seed, seed_loops     the two engines "pca" and "nelder-mead"
+seed                 the two engines "pca" and "nelder-mead"
 reference                 readable twin of the decoder, which tests compare with the kernels
 reference_encode, _steps, _pack, seed_reference   of the encoder and of seed
 threads              one kernel over bands of rows
