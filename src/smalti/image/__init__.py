@@ -27,7 +27,7 @@ from smalti.image.picture import as_picture
 from smalti.image.refusals import reason
 from smalti.image.samples import to_depth, to_float, to_uint8
 
-__all__ = ["MAX_PIXELS", "as_picture", "load", "save", "to_depth", "to_float", "to_uint8"]
+__all__ = ["MAX_PIXELS", "as_picture", "load", "save", "to_bytes", "to_depth", "to_float", "to_uint8"]
 
 
 def load(
@@ -106,19 +106,42 @@ def save(
             hold the picture.
         OptionError: a `quality` or a number of `bits` that does not exist.
     """
+    path = Path(path)
+    data = to_bytes(picture, path.suffix, quality=quality, bits=bits, name=path.name)
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise ImageError(str(error)) from error
+
+
+def to_bytes(
+    picture: Any,
+    suffix: str,
+    *,
+    quality: int = 90,
+    bits: int | None = None,
+    name: str = "the picture",
+) -> bytes:
+    """The bytes of the file that `save` writes under a name with this suffix.
+
+    Args:
+        name: what errors call the file.
+
+    Raises:
+        ImageError, OptionError: as `save`.
+    """
     from smalti.image.writing import FORMAT_OF, encode
 
-    path = Path(path)
-    kind = FORMAT_OF.get(path.suffix.lower())
+    kind = FORMAT_OF.get(suffix.lower())
     if kind is None:
         known = " ".join(FORMAT_OF)
-        raise ImageError(f"{path.name}: unknown suffix {path.suffix!r}; known: {known}")
+        raise ImageError(f"{name}: unknown suffix {suffix!r}; known: {known}")
     if bits not in (None, 8, 16):
         raise OptionError(f"bits = {bits}; known: 8, 16")
     if not 1 <= quality <= 100:
         raise OptionError(f"quality = {quality}; it goes from 1 to 100")
     if bits == 16 and kind not in ("PNG", "TIFF"):
-        raise ImageError(f"{path.name}: {kind} holds 8 bits here; for 16 use .png or .tif")
+        raise ImageError(f"{name}: {kind} holds 8 bits here; for 16 use .png or .tif")
     samples = as_picture(picture, clip=True)
     if bits is None:
         bits = 16 if samples.dtype == np.uint16 and kind in ("PNG", "TIFF") else 8
@@ -128,18 +151,14 @@ def save(
         least = int(levels[..., -1].min())
         if least < 255:
             raise ImageError(
-                f"{path.name}: {kind} has no alpha, and this picture's goes down to {least} of 255;"
+                f"{name}: {kind} has no alpha, and this picture's goes down to {least} of 255;"
                 " use .png, .webp or .avif"
             )
         levels = levels[..., :-1]
     try:
-        data = encode(levels, kind, quality)
+        return encode(levels, kind, quality)
     except Exception as error:
         raise ImageError(
-            f"{path.name}: {kind} cannot hold {width} x {height} pixels, {channels} channels"
+            f"{name}: {kind} cannot hold {width} x {height} pixels, {channels} channels"
             f" ({reason(error)})"
         ) from error
-    try:
-        write_atomically(path, data)
-    except OSError as error:
-        raise ImageError(str(error)) from error
