@@ -3,7 +3,9 @@
 import hashlib
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # numba's cache watches one file a kernel, not the kernels that it calls: a changed one gets a
 # cache of its own. Set before numba is imported.
@@ -19,9 +21,14 @@ os.environ.setdefault(
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-import torch  # noqa: E402
 
-torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+if find_spec("torch"):  # the core's tests run without
+    import torch
+
+    torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 
@@ -32,8 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def make_picture(channels: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
-    """A smooth gradient, a disc, stripes and a little noise, on the 8-bit grid; alpha 0 .. 1.
+def make_picture(channels: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A smooth gradient, a disc, stripes and a little noise: uint8 `H W C`, `H W` for grey.
 
     Alpha has a fully transparent part, a fully opaque part and a ramp between them.
     """
@@ -46,8 +53,16 @@ def make_picture(channels: int, height: int, width: int, seed: int = 0) -> torch
     colour += random.normal(0, 0.01, colour.shape)
     alpha = np.clip(2 * u - 0.3, 0, 1)
     planes = {1: colour[:1], 2: [colour[0], alpha], 3: colour, 4: [*colour, alpha]}[channels]
-    levels = np.round(np.clip(np.stack(list(planes)), 0, 1) * 255)
-    return torch.from_numpy((levels / 255).astype(np.float32))
+    levels = np.round(np.clip(np.stack(list(planes), -1), 0, 1) * 255).astype(np.uint8)
+    return levels[..., 0] if channels == 1 else levels
+
+
+def make_tensor(channels: int, height: int, width: int, seed: int = 0) -> "Tensor":
+    """The same picture as models take it: `C H W` float32 in [0, 1]."""
+    import torch
+
+    levels = make_picture(channels, height, width, seed).reshape(height, width, channels)
+    return torch.from_numpy((levels.transpose(2, 0, 1) / 255).astype(np.float32))
 
 
 @pytest.fixture

@@ -18,14 +18,14 @@ from smalti.fitted.network import Network
 from smalti.fitted.session import Session
 from smalti.ops import dense, elementary
 
-from conftest import make_picture
+from conftest import make_picture, make_tensor
 
 PICTURES = Path(smalti.__file__).parent / "assets" / "pictures"
 LEVELS = (5, 4, 3, 2, 1, 1, 0)
 
 
 def small_fit(height=70, width=45, channels=3, steps=6, threads=1, tile=32, **options):
-    image = make_picture(channels, height, width).numpy()
+    image = make_tensor(channels, height, width).numpy()
     layout = Layout(height, width, LEVELS, tile)
     network = Network.of(len(LEVELS), channels, 10, max(LEVELS))
     return Fit(image, layout, network, steps=steps, crew=Crew(threads), lmbda=1e-3, **options)
@@ -291,6 +291,6 @@ def test_bad_options():
 def test_session_takes_one_target():
     with pytest.raises(OptionError, match="not both"):
         Session(
-            make_picture(3, 8, 8).numpy(), Layout(8, 8, (0,), 32),
+            make_tensor(3, 8, 8).numpy(), Layout(8, 8, (0,), 32),
             hidden=4, steps=1, lmbda=1e-3, target_bpp=1.0, target_psnr=30.0,
         )  # fmt: skip

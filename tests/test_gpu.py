@@ -22,7 +22,7 @@ from smalti.errors import ImageError, OptionError
 from smalti.gpu import slang, wgsl
 from smalti.gpu.encode import MAX_WIDTH
 
-from conftest import make_picture
+from conftest import make_picture, make_tensor
 
 NAMES = ("astronaut", "bark", "cat", "plant", "screen")
 
@@ -62,7 +62,7 @@ def crop(name: str, side: int = 96) -> np.ndarray:
 
 def made(height: int, width: int) -> np.ndarray:
     """Transparent, soft and opaque parts."""
-    levels = make_picture(4, height, width).permute(1, 2, 0).numpy() * 255
+    levels = make_tensor(4, height, width).permute(1, 2, 0).numpy() * 255
     return levels.round().astype(np.uint8)
 
 

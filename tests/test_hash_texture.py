@@ -21,7 +21,7 @@ from smalti.ops.activations import ACTIVATIONS, OMEGA, activate
 from smalti.ops.sine import sin_cos
 from smalti.texture_codec import TextureOptions
 
-from conftest import make_picture
+from conftest import make_picture, make_tensor
 
 SMALL = HashTexture(levels=5, base=4, finest=40, log2_entries=8, hidden=16)
 TINY = {"height": 37, "width": 29, "levels": 5, "base": 4, "finest": 40, "log2_entries": 6}
@@ -106,7 +106,7 @@ def test_kernels_have_torchs_gradients(kind, fields, threads):
     count = 2 * tiles.TILE + 11  # the last tile is short
     rows = torch.randint(0, 37, (count,), generator=random)
     columns = torch.randint(0, 29, (count,), generator=random)
-    target = visible(make_picture(model.head.out_features, 37, 29).permute(1, 2, 0)).contiguous()
+    target = visible(make_tensor(model.head.out_features, 37, 29).permute(1, 2, 0)).contiguous()
     loss = (visible(model(rows, columns)) - target[rows, columns]).square().mean()
     loss.backward()
     expected = torch.cat([p.grad.reshape(-1) for p in model.parameters()])

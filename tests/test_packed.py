@@ -18,7 +18,7 @@ from smalti.models.packed import (
 )
 from smalti.models.patch import DECODERS, PatchAutoencoder, PatchConfig
 
-from conftest import make_picture
+from conftest import make_tensor
 
 SIZES = ((5, 3), (24, 40), (8, 8), (61, 17), (24, 40), (1, 90))  # one cell, repeats, a strip
 
@@ -36,7 +36,7 @@ def shaken(decoder: str, dtype: torch.dtype = torch.float32) -> PatchAutoencoder
 
 
 def pictures(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
-    return [2 * make_picture(3, *size, seed=i).to(dtype) - 1 for i, size in enumerate(SIZES)]
+    return [2 * make_tensor(3, *size, seed=i).to(dtype) - 1 for i, size in enumerate(SIZES)]
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

@@ -9,7 +9,7 @@ from smalti.errors import ImageError, OptionError
 from smalti.models.patch import DECODERS, PatchAutoencoder, PatchConfig
 from smalti.models.patch_init import klt, linear_init
 
-from conftest import make_picture
+from conftest import make_tensor
 
 SMALL = {"latent_channels": 4, "width": 32, "features": 8}
 
@@ -199,7 +199,7 @@ def test_linear_beginning_is_the_klt(decoder):
 
     The pixel head has 31 patterns for each colour, and 16 components may have 48.
     """
-    picture = 2 * make_picture(3, 160, 240) - 1
+    picture = 2 * make_tensor(3, 160, 240) - 1
     patches = picture.unfold(1, 8, 8).unfold(2, 8, 8).permute(1, 2, 0, 3, 4).flatten(0, 1)
     torch.manual_seed(0)
     model = PatchAutoencoder(PatchConfig(width=256, decoder=decoder)).requires_grad_(False)

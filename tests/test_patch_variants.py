@@ -16,7 +16,7 @@ from smalti.train.optimizers import hidden_weights
 from smalti.train.patch_recipes import PATCH_RECIPES
 from smalti.train.recipe import Optimization
 
-from conftest import make_picture
+from conftest import make_picture, make_tensor
 
 FIRST = PatchConfig(latent_channels=4, width=32, features=8, patch=4)
 SECOND = PatchConfig(latent_channels=6, width=48, patch=2, decoder="simple", channels=4)
@@ -24,7 +24,7 @@ SMALL = StackedConfig(FIRST, SECOND)  # 8 x 8 texels to 6 numbers
 
 
 def patches(side: int) -> torch.Tensor:
-    x = 2 * make_picture(3, 160, 240) - 1
+    x = 2 * make_tensor(3, 160, 240) - 1
     return x.unfold(1, side, side).unfold(2, side, side).permute(1, 2, 0, 3, 4).flatten(0, 1)
 
 

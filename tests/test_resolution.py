@@ -19,7 +19,7 @@ from smalti import diffusion, size_study
 from smalti.errors import OptionError, WeightsError
 from smalti.models.resampler import Resampler, ResamplerConfig
 
-from conftest import ROOT, make_picture
+from conftest import ROOT, make_tensor
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -88,7 +88,7 @@ def resolution_input(pictures: np.ndarray) -> Tensor:
 
 
 def test_resize_is_pillows():
-    picture = make_picture(1, 28, 28)[0].numpy()
+    picture = make_tensor(1, 28, 28)[0].numpy()
     for size in ((10, 10), (48, 24), (64, 37)):
         image = Image.fromarray(picture, mode=None).resize(size[::-1], Image.Resampling.BICUBIC)
         mine = measures.resize(torch.from_numpy(picture)[None, None], size)[0, 0]
@@ -291,7 +291,7 @@ def test_without_a_diffuser(command):
 
 def test_photographs(tmp_path):
     for number in range(2):
-        picture = make_picture(3, 100, 150, seed=number).numpy().transpose(1, 2, 0)
+        picture = make_tensor(3, 100, 150, seed=number).numpy().transpose(1, 2, 0)
         Image.fromarray((picture * 255).astype(np.uint8)).save(tmp_path / f"{number}.png")
     rows = list(resolution_photos.photos(Stand(8), tmp_path, rounded=False))
     assert [row["scale"] for row in rows] == [1.0, 2.0, 1.5, 0.5, "downscale"]

@@ -20,7 +20,7 @@ from smalti.textures import (
 )
 from smalti.textures import encode as encode_module
 
-from conftest import make_picture
+from conftest import make_picture, make_tensor
 from texture_files import random_texture
 
 INDEPENDENT = {
@@ -35,7 +35,7 @@ FLOORS = {"bc1": 31.8, "bc3": 31.8, "bc4": 42.6, "bc5": 43.0, "bc7": 34.4}
 
 
 def opaque(height: int, width: int, seed: int = 0) -> np.ndarray:
-    picture = make_picture(3, height, width, seed).permute(1, 2, 0).numpy()
+    picture = make_tensor(3, height, width, seed).permute(1, 2, 0).numpy()
     return np.rint(picture * 255).astype(np.uint8)
 
 

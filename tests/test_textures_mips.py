@@ -9,13 +9,13 @@ from smalti.errors import ImageError, OptionError
 from smalti.textures import mip_chain
 from smalti.textures.mips import FILTERS, linear_to_srgb, srgb_to_linear
 
-from conftest import make_picture
+from conftest import make_tensor
 
 LEVELS = np.arange(256)
 
 
 def rgba(height: int, width: int, *, opaque: bool = False, seed: int = 0) -> np.ndarray:
-    picture = make_picture(4, height, width, seed).permute(1, 2, 0).numpy()
+    picture = make_tensor(4, height, width, seed).permute(1, 2, 0).numpy()
     image = np.rint(picture * 255).astype(np.uint8)
     if opaque:
         image[..., 3] = 255

@@ -19,7 +19,7 @@ from smalti.fitted_gpu import context as gpu_context
 from smalti.fitted_gpu import double as gpu_double
 from smalti.fitted_gpu.fit import GpuFit, soften
 
-from conftest import make_picture
+from conftest import make_tensor
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 RANDOM = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def test_context(size):
     for array in network.context:
         array += 0.3 * drawn(*array.shape)
     fit = Fit(
-        make_picture(channels, *size).numpy(), layout, network, lmbda=0.01, steps=10, crew=Crew(1)
+        make_tensor(channels, *size).numpy(), layout, network, lmbda=0.01, steps=10, crew=Crew(1)
     )
     seen = 3 * drawn(layout.count)
     bits = fit._rate(seen, 0.7)
@@ -154,7 +154,7 @@ def test_soft_rounding():
 
 @pytest.mark.parametrize("channels", [3, 4])
 def test_steps_are_those_of_the_fit_on_the_cpu(channels):
-    image = make_picture(channels, 12, 19).numpy()
+    image = make_tensor(channels, 12, 19).numpy()
     weight = np.ones((1, 1, 1), np.float32)
     if channels == 4:
         weight = np.repeat(image[3:] ** 2, 4, axis=0)

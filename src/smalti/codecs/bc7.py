@@ -6,12 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from smalti import gpu
 from smalti.bc7.decode import decode_image, decode_window
-from smalti.bc7.encode import EFFORTS, encode_image
-from smalti.bc7.rdo import optimise
-from smalti.bc7.seed import ENGINES
-from smalti.codec import Codec, Options, Size, Window
+from smalti.codec import EFFORTS, Codec, Options, Size, Window
 from smalti.errors import FormatError, OptionError
 from smalti.image import to_uint8
 from smalti.textures import Texture, read_texture, write_texture
@@ -37,7 +33,7 @@ class Bc7(Codec):
     Options: ClassVar[type[Options]] = Bc7Options
     name: ClassVar[str] = "bc7"
     summary: ClassVar[str] = "GPU texture blocks, 8 bits a texel, random access, also .dds, .ktx2"
-    efforts: ClassVar[tuple[str, ...]] = (*EFFORTS, *ENGINES)
+    efforts: ClassVar[tuple[str, ...]] = (*EFFORTS, "pca", "nelder-mead")
     channels: ClassVar[tuple[int, ...]] = (3, 4)
     settings: ClassVar[tuple[str, ...]] = ("bc7:effort=fast", "bc7:effort=best")
     own_devices: ClassVar[tuple[str, ...]] = ("gpu",)
@@ -49,6 +45,8 @@ class Bc7(Codec):
         if rgba.shape[2] == 3:
             rgba = np.concatenate([rgba, np.full_like(rgba[:, :, :1], 255)], axis=2)
         if not options.device.startswith("gpu"):
+            from smalti.bc7.encode import encode_image
+
             blocks = encode_image(
                 rgba,
                 effort=options.effort,
@@ -60,20 +58,22 @@ class Bc7(Codec):
             return [blocks]
         if options.metric != "rgba" or options.weights != (1, 1, 1, 1):
             raise OptionError("metric and weights are for --device cpu; the GPU knows rgba only")
+        from smalti import gpu
+
         blocks = gpu.encode_image(rgba, effort=options.effort, device=options.device)
         if options.rdo > 0:
+            from smalti.bc7.rdo import optimise
+
             blocks = optimise(blocks, rgba, lagrangian=options.rdo)
         return [blocks]
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
-        rgba = decode_image(_only(sections), size.height, size.width)
-        return rgba[..., : size.channels]
+        return decode_image(_only(sections), *size[1:], channels=size.channels)
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
     ) -> np.ndarray:
-        rgba = decode_window(_only(sections), size.height, size.width, *window)
-        return rgba[..., : size.channels]
+        return decode_window(_only(sections), *size[1:], *window, channels=size.channels)
 
     def write_foreign(self, suffix: str, sections: Sequence[bytes], size: Size) -> bytes:
         levels = (_only(sections),)
