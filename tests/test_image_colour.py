@@ -4,9 +4,13 @@ import io
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+
+from smalti.errors import ImageError
+from smalti.image.jpeg_xl import jpeg_xl_header
 
 from image_files import COLOURS, encoded, levels, picture, png, tiff
 
@@ -111,6 +115,37 @@ def test_cmyk_profile():
 @pytest.mark.parametrize("length", [1, 100, 140, 300])
 def test_broken_profile_is_ignored(length):
     assert np.array_equal(levels(encoded("PNG", icc_profile=rgb_profile()[:length])), picture(3))
+
+
+def test_a_jpeg_within_jpeg_xl_is_that_jpeg_with_its_profile():
+    jpeg = encoded("JPEG", icc_profile=rgb_profile())
+    packed = imagecodecs.jpegxl_encode_jpeg(jpeg)
+    assert packed != jpeg
+    assert jpeg_xl_header(io.BytesIO(packed)).transfer == ""
+    assert np.array_equal(levels(packed), levels(jpeg))
+
+
+# ISO 18181-1 annex D, the lowest bit first: 8 x 8 RGB of 8 bits without extra channels.
+JPEG_XL_HEADER = "1" "00000" "100" "0" "0" "0" "00" "1" "00" "0"
+JPEG_XL_COLOURS = {
+    "0" "1": "",  # an ICC profile
+    "0" "0" "00" "10" "01" "1001" "0" "01" "1101": "",  # Display P3
+    "0" "0" "00" "10" "10" "0" "01" "1101": "sRGB",
+    "0" "0" "00" "10" "10" "0" "01" "0110": "linear",
+    "0" "0" "00" "10" "10" "1" + "1" * 24: "",  # a plain power
+    "0" "0" "10" "10" "0" "01" "1101": "sRGB",  # grey
+    "1": "sRGB",
+}
+
+
+@pytest.mark.parametrize("bits", JPEG_XL_COLOURS)
+def test_what_a_jpeg_xl_header_says_of_colours(bits):
+    stream = int((JPEG_XL_HEADER + bits)[::-1], 2).to_bytes(16, "little")
+    header = jpeg_xl_header(io.BytesIO(b"\xff\n" + stream))
+    assert header == (8, 8, JPEG_XL_COLOURS[bits], False)
+    if not header.transfer:
+        with pytest.raises(ImageError, match="JPEG XL in another colour space than sRGB"):
+            levels(b"\xff\n" + stream)
 
 
 def icc_profile(device_class: bytes, space: bytes, pcs: bytes, tags: dict[bytes, bytes]) -> bytes:

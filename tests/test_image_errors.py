@@ -9,9 +9,9 @@ import warnings
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from smalti.errors import ImageError, SmaltiError
@@ -23,10 +23,10 @@ from image_files import HEIGHT, WIDTH, encoded, levels, picture, png, read, tiff
 def test_paths(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(encoded("PNG"))
-    assert torch.equal(load(path), load(str(path)))
+    assert np.array_equal(load(path), load(str(path)))
     with path.open("rb") as file:
         file.seek(5)
-        assert torch.equal(load(file), load(path))
+        assert np.array_equal(load(file), load(path))
         assert not file.closed
     with pytest.raises(ImageError, match=r"missing\.png: no such file"):
         load(tmp_path / "missing.png")
@@ -47,7 +47,7 @@ def test_a_pipe_can_be_read():
     with os.fdopen(writer, "wb") as file:
         file.write(encoded("JPEG"))
     with os.fdopen(reader, "rb") as file:
-        assert load(file).shape == (3, HEIGHT, WIDTH)
+        assert load(file).shape == (HEIGHT, WIDTH, 3)
 
 
 def test_size_is_checked_in_the_header():
@@ -81,10 +81,8 @@ def test_every_format_obeys_max_pixels(kind):
     [(1, 1), (8, 8), (256, 8), (7, 300), (600, 600), (120, 100), (160, 90), (96, 64), (2, 9000)],
 )
 def test_jpeg_xl_size_is_read_before_decoding(width, height, container):
-    buffer = io.BytesIO()
-    image = Image.new("L", (width, height), 99)
-    image.save(buffer, "JXL", lossless=True, effort=1, use_container=container)
-    data = buffer.getvalue()
+    image = np.full((height, width), 99, np.uint8)
+    data = imagecodecs.jpegxl_encode(image, lossless=True, effort=1, usecontainer=container)
     header = data[: data.index(b"\xff\n") + 14]  # too little to decode anything
     with pytest.raises(ImageError, match=f" is {width} x {height} = "):
         read(header, max_pixels=width * height - 1)

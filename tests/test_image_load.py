@@ -1,16 +1,18 @@
-"""Pictures to tensors: every format, sample layout, palette, transparency and orientation."""
+"""Files to arrays: every format, sample layout, palette, transparency and orientation."""
 
 import io
 import struct
+import sys
 
+import imagecodecs
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageOps
 
-from smalti.errors import ImageError
+from smalti.errors import ImageError, MissingExtraError
 from smalti.files import PICTURE_SUFFIXES
-from smalti.image import load
+from smalti.image import load, to_float
+from smalti.image.transfer import linear_to_srgb
 
 from image_files import COLOURS, HEIGHT, WIDTH, encoded, levels, picture, png, read, tiff
 
@@ -18,10 +20,14 @@ from image_files import COLOURS, HEIGHT, WIDTH, encoded, levels, picture, png, r
 @pytest.mark.parametrize("suffix", PICTURE_SUFFIXES)
 def test_every_suffix_is_read(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
-    Image.new("RGB", (WIDTH, HEIGHT), (0, 51, 255)).save(path)  # Pillow goes by the suffix
+    if suffix == ".jxl":
+        path.write_bytes(imagecodecs.jpegxl_encode(np.full((HEIGHT, WIDTH, 3), (0, 51, 255), "u1")))
+    else:
+        Image.new("RGB", (WIDTH, HEIGHT), (0, 51, 255)).save(path)  # Pillow goes by the suffix
     image = load(path)
-    assert image.shape == (3, HEIGHT, WIDTH)
-    assert (image - torch.tensor([0, 0.2, 1])[:, None, None]).abs().max() < 0.02
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert image.dtype == np.uint8
+    assert np.abs(image.astype(int) - [0, 51, 255]).max() < 5
 
 
 # -------------------------------------------------------------------------------- kinds of pictures
@@ -103,7 +109,7 @@ def test_lzw_tiff_of_16_bits():
 def test_tiff_of_12_bits():
     values = [0, 1, 2048, 4095]
     data = tiff_by_hand(4, 1, 1, 12, 1, packed_bits(values, 12))
-    assert np.abs(read(data)[0, :, 0] * 4095 - values).max() < 0.05
+    assert np.abs(levels(data, 65535)[0, :, 0] / 65535 * 4095 - values).max() < 0.05
 
 
 def tiff_by_hand(width, height, channels, bits, compression, strip) -> bytes:
@@ -276,8 +282,44 @@ def test_damaged_exif_costs_no_pixel():
     assert np.array_equal(levels(encoded("PNG", exif=junk)), picture(3))
 
 
+# ------------------------------------------------------------------------------------------ JPEG XL
+
+
 def test_exif_orientation_of_jpeg_xl_is_informative_only():
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = encoded("JXL", lossless=True, exif=exif.tobytes())
+    codestream = encoded("JXL", lossless=True, usecontainer=False)
+    boxes = (
+        (b"JXL ", b"\r\n\x87\n"),
+        (b"ftyp", b"jxl \0\0\0\0jxl "),
+        (b"Exif", bytes(4) + exif.tobytes()[6:]),
+        (b"jxlc", codestream),
+    )
+    data = b"".join(struct.pack(">I", 8 + len(d)) + kind + d for kind, d in boxes)
     assert np.array_equal(levels(data), picture(3))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_jpeg_xl_of_more_than_8_bits_is_linear_light(channels, dtype):
+    """imagecodecs writes it so, and says so in the file; alpha has no transfer function."""
+    stored = picture(channels, np.uint16)
+    stored = stored if dtype == np.uint16 else (stored / 65535).astype(np.float32)
+    array = read(imagecodecs.jpegxl_encode(stored.squeeze(), lossless=True))
+    assert array.dtype == dtype
+    expected = to_float(stored)
+    colours = channels - (channels in (2, 4))
+    expected[..., :colours] = linear_to_srgb(expected[..., :colours])
+    assert np.abs(to_float(array) - expected).max() < 1e-5
+    if colours < channels:
+        assert np.array_equal(array[..., -1], stored[..., -1])
+
+
+def test_a_missing_reader_is_one_sentence(monkeypatch):
+    data = encoded("JXL")
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)  # as if it were not installed
+    with pytest.raises(MissingExtraError) as caught:
+        read(data)
+    assert str(caught.value) == (
+        "JPEG XL needs imagecodecs, which is not installed: pip install 'smalti[jxl]'"
+    )

@@ -14,9 +14,9 @@ from typing import IO
 import numpy as np
 from PIL import ExifTags, Image
 
-from smalti.errors import ImageError
+from smalti.errors import ImageError, MissingExtraError
 from smalti.image.colour import cmyk_to_rgb, to_srgb
-from smalti.image.jpeg_xl import JPEG_XL_MAGIC, jpeg_xl_formats, jpeg_xl_size
+from smalti.image.jpeg_xl import JPEG_XL_MAGIC, read_jpeg_xl
 from smalti.image.refusals import check_size, reason
 from smalti.image.samples import checked_range, straight_alpha, top_value, upright
 from smalti.image.tiff import TIFF_MAGIC, is_planar_16, read_by_tifffile
@@ -52,6 +52,8 @@ def read_open_file(file: IO[bytes], name: str, max_pixels: int) -> np.ndarray:
                         Image.MAX_IMAGE_PIXELS = limit
     except ImageError as error:
         raise ImageError(f"{name} {error}") from error.__cause__
+    except MissingExtraError:
+        raise
     except Image.UnidentifiedImageError:
         file.seek(0)
         start = file.read(8).hex(" ")
@@ -70,13 +72,13 @@ def _pixels(file: IO[bytes], max_pixels: int) -> np.ndarray:
     """The upright H W C array in sRGB; uint8, uint16 or float32."""
     file.seek(0)
     start = file.read(12)
-    formats = _FORMATS
     if start.startswith(JPEG_XL_MAGIC):
-        # The plugin decodes when it opens, so the size is read from the header first.
-        check_size(*jpeg_xl_size(file), max_pixels)
-        formats = jpeg_xl_formats()
+        found = read_jpeg_xl(file, max_pixels)
+        if isinstance(found, np.ndarray):
+            return found
+        file = io.BytesIO(found)  # a JPEG
     try:
-        picture = Image.open(file, formats=formats)
+        picture = Image.open(file, formats=_FORMATS)
     except Image.UnidentifiedImageError:
         if start.startswith(TIFF_MAGIC):
             return read_by_tifffile(file, max_pixels)
@@ -196,8 +198,6 @@ def _with_colour_key(array: np.ndarray, key: int | tuple[int, int, int] | None) 
 
 def _orientation(picture: Image.Image) -> int:
     """EXIF orientation still to be applied, 1 to 8."""
-    if picture.format == "JXL" and not getattr(picture, "jpeg", False):
-        return 1  # ISO 18181-2: the codestream's own orientation counts, and is applied
     try:
         return picture.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # damaged EXIF raises nearly anything, and costs no pixel

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smalti.errors import ImageError, OptionError
+from smalti.image.transfer import linear_to_srgb, srgb_to_linear
 from smalti.textures.texture import level_count, level_size
 
 FILTERS = ("box", "kaiser")
@@ -205,13 +206,3 @@ def _over_alpha(planes: Planes) -> np.ndarray:
 
 def _scaled(plane: np.ndarray, top: int) -> np.ndarray:
     return np.rint(plane.clip(0, 1) * np.float32(top)).astype(np.uint16)
-
-
-def srgb_to_linear(value: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1, [0, 1] to [0, 1]."""
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(value: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1, [0, 1] to [0, 1]."""
-    return np.where(value <= 0.0031308, value * 12.92, 1.055 * value ** (1 / 2.4) - 0.055)
