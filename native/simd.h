@@ -100,6 +100,31 @@ SIMD_INLINE void store_first(float *p, vfloat a, int64_t n) {
 #endif
 }
 
+// bfloat16, as the upper 16 bits of a float; stored rounded to the nearest, halves to even.
+typedef uint16_t half_lanes __attribute__((vector_size(2 * LANES)));
+typedef uint16_t half_lanes_unaligned __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+SIMD_INLINE vfloat load(const uint16_t *p) {
+  const half_lanes bits = *reinterpret_cast<const half_lanes_unaligned *>(p);
+  return float_lanes(__builtin_convertvector(bits, uint_lanes) << 16);
+}
+SIMD_INLINE void store(uint16_t *p, vfloat a) {
+  const uint_lanes bits = uint_lanes(a.v);
+  const uint_lanes rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+  *reinterpret_cast<half_lanes_unaligned *>(p) = __builtin_convertvector(rounded, half_lanes);
+}
+SIMD_INLINE vfloat load_first(const uint16_t *p, int64_t n) {
+  uint16_t whole[LANES] = {};
+  for (int i = 0; i < LANES; ++i)
+    if (i < n) whole[i] = p[i];
+  return load(whole);
+}
+SIMD_INLINE void store_first(uint16_t *p, vfloat a, int64_t n) {
+  uint16_t whole[LANES];
+  store(whole, a);
+  for (int i = 0; i < LANES; ++i)
+    if (i < n) p[i] = whole[i];
+}
+
 // table[index] for each lane.
 SIMD_INLINE vfloat gather(const float *table, vint index) {
 #if SIMD_AVX512

@@ -52,5 +52,6 @@ SMALTI_API void *smalti_kernel(const char *name, int number, int64_t *args_size,
 
 #include "smalti/bc7.h"
 #include "smalti/fits.h"
+#include "smalti/train.h"
 
 #endif

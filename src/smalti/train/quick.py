@@ -8,9 +8,6 @@ to rounding, results and gradients stay; so weights files and checkpoints do not
     Conv 3x3, Conv 4x4 stride 2    one convolution 6x6 stride 2 of the picture's few channels
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -136,12 +133,9 @@ class _GroupNormSilu(torch.autograd.Function):
         y = torch.empty_like(x)
         mean, rstd = torch.empty(2, len(x), groups)
         weights = gamma.detach().float().numpy(), beta.detach().float().numpy()
-        _in_threads(
-            lambda part: forward(
-                _array(x[part]), *weights, groups, epsilon, _array(y[part]),
-                mean[part].numpy(), rstd[part].numpy(),
-            ),
-            len(x),
+        forward(
+            _array(x), *weights, groups, epsilon, _array(y), mean.numpy(), rstd.numpy(),
+            threads=torch.get_num_threads(),
         )  # fmt: skip
         ctx.save_for_backward(x, gamma, beta, mean, rstd)
         return y
@@ -155,36 +149,17 @@ class _GroupNormSilu(torch.autograd.Function):
         dx = torch.empty_like(x)
         d_gamma, d_beta = torch.empty(2, len(x), len(gamma))
         weights = gamma.detach().float().numpy(), beta.detach().float().numpy()
-        _in_threads(
-            lambda part: backward(
-                _array(dy[part]), _array(x[part]), *weights, mean[part].numpy(),
-                rstd[part].numpy(), _array(dx[part]), d_gamma[part].numpy(), d_beta[part].numpy(),
-            ),
-            len(x),
+        backward(
+            _array(dy), _array(x), *weights, mean.numpy(), rstd.numpy(), _array(dx),
+            d_gamma.numpy(), d_beta.numpy(), threads=torch.get_num_threads(),
         )  # fmt: skip
         return dx, d_gamma.sum(0), d_beta.sum(0), None, None
 
 
 def _array(x: Tensor) -> np.ndarray:
-    """The bits of a channels-last `N C H W` tensor as `N P C`, of the same memory."""
-    bits = torch.uint16 if x.dtype == torch.bfloat16 else torch.uint32
-    return x.detach().permute(0, 2, 3, 1).flatten(1, 2).view(bits).numpy()
-
-
-def _in_threads(work: Any, samples: int) -> None:
-    """work(slice) over a batch, by as many threads as torch uses."""
-    threads = min(torch.get_num_threads(), samples)
-    if threads == 1:
-        work(slice(0, samples))
-        return
-    edges = [samples * i // threads for i in range(threads + 1)]
-    parts = [slice(*edge) for edge in pairwise(edges)]
-    list(_pool(threads).map(work, parts))
-
-
-@lru_cache(maxsize=1)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)
+    """A channels-last `N C H W` tensor as `N P C`, of the same memory; of bfloat16 its bits."""
+    rows = x.detach().permute(0, 2, 3, 1).flatten(1, 2)
+    return (rows.view(torch.uint16) if x.dtype == torch.bfloat16 else rows).numpy()
 
 
 def _as(cls: type[nn.Module], module: nn.Module) -> nn.Module:
