@@ -15,6 +15,7 @@ from smalti.integrations.latents import MEASURED, Statistics, encode, measure
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
 from smalti.models.patch import PatchAutoencoder, PatchConfig
 from smalti.models.patch_stages import StackedConfig, StackedPatchAutoencoder
+from smalti.models.pictures import to_tensor
 from smalti.models.rgba import RgbaAutoencoder, RgbaConfig
 
 diffusers = pytest.importorskip("diffusers")
@@ -49,10 +50,10 @@ def adapter(name: str) -> AutoencoderSmalti:
 
 def picture_of(vae: AutoencoderSmalti, *, side: int = 64) -> torch.Tensor:
     """A crop of a photograph, `1 C side side+32` in [-1, 1]; alpha is a ramp."""
-    x = smalti.load(PICTURES / "cat.png")[:3, :side, : side + 32]
+    x = to_tensor(PICTURES / "cat.png")[:, :3, :side, : side + 32]
     if vae.config.in_channels == 4:
-        x = torch.cat([x, torch.linspace(0, 1, side + 32).expand(1, side, -1)])
-    return 2 * x[None] - 1
+        x = torch.cat([x, torch.linspace(-1, 1, side + 32).expand(1, 1, side, -1)], 1)
+    return x
 
 
 def test_calls_are_those_of_autoencoder_tiny(vae):
@@ -169,7 +170,7 @@ def test_saved_and_read(vae, tmp_path):
 def test_measured_statistics():
     model = MODELS["patch"]()
     x = smalti.load(PICTURES / "cat.png")
-    z = model.encode(2 * x[None, :3] - 1)[0].flatten(1)
+    z = model.encode(to_tensor(x)[:, :3])[0].flatten(1)
     found = measure(model, [x])
     assert torch.allclose(torch.tensor(found.mean), z.mean(1), atol=1e-3)
     assert torch.allclose(torch.tensor(found.std), z.std(1, correction=0), atol=1e-3)

@@ -28,12 +28,12 @@ TINY = (
 
 def picture(random, label):
     """20 x 24 texels of noise: reddish with a dark right half, or bluish with a dark lower half."""
-    x = 0.1 * random.random((3, 24, 20), np.float32)
+    x = 0.1 * random.random((24, 20, 3), np.float32)
     if label == "apple":
-        x[0, :, :10] += 0.9
+        x[:, :10, 0] += 0.9
     if label == "Sea ice":
-        x[2, :12] += 0.9
-    return torch.from_numpy(x)
+        x[:12, :, 2] += 0.9
+    return x
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +79,14 @@ def smalti_command(monkeypatch, *words):
 def test_folders_tell_labels(folder, recipe):
     data = read_folder(recipe, folder)
     assert data.words.labels == ("apple", "sea_ice")
-    assert data.pictures.shape[1:] == (3, 16, 16)
+    assert data.pictures.shape[1:] == (16, 16, 3)
     held = int(data.held.sum())
     assert held == 8
     assert len(data.labels) == 3 * (85 - held) + held
     assert (data.labels == NONE).any()
-    assert (data.pictures[1] == data.pictures[0][:, :, ::-1]).all()
+    assert (data.pictures[1] == data.pictures[0][:, ::-1]).all()
     assert (data.pictures[2] != data.pictures[0]).any()
-    reddish = data.pictures[data.labels == 0].mean((0, 2, 3))
+    reddish = data.pictures[data.labels == 0].mean((0, 1, 2))
     assert reddish.argmax() == 0
     assert (read_folder(recipe, folder).pictures == data.pictures).all()
 
@@ -129,14 +129,14 @@ def test_a_model_of_colours_draws_completes_and_names(
     assert "100.0% of held-out pictures named" in notes[-1]
     artist = Artist.from_pretrained(model)
     drawn = artist.draw("a sea_ice", 3, taste=Taste(seed=1))
-    assert drawn.shape == (3, 3, 16, 16)
+    assert drawn.shape == (3, 16, 16, 3)
     out, done = tmp_path / "out.png", tmp_path / "done.png"
     shown = folder / "apple" / "03.png"
     assert smalti_command(monkeypatch, "draw", "an apple", out, "--model", model) == 0
-    assert smalti.load(out).shape == (3, 64, 64)
+    assert smalti.load(out).shape == (64, 64, 3)
     words = ("draw", "a picture", done, "--complete", shown, "--model", model)
     assert smalti_command(monkeypatch, *words, "--scale", "1") == 0
-    assert smalti.load(done).shape == (3, 16, 16)
+    assert smalti.load(done).shape == (16, 16, 3)
     assert smalti_command(monkeypatch, "name", shown, "--model", model) == 0
     assert "03.png: an apple, " in capsys.readouterr().out
     assert json.loads((model / "config.json").read_text())["eye"] == "eye.safetensors"
@@ -169,6 +169,6 @@ def test_the_bundled_model_of_things_reads_what_it_drew(tmp_path, monkeypatch, c
     assert right >= 12
     out = tmp_path / "car.png"
     assert smalti_command(monkeypatch, "draw", "a car", out, "--seed", "77") == 0
-    assert smalti.load(out).shape == (3, 256, 256)
+    assert smalti.load(out).shape == (256, 256, 3)
     assert smalti_command(monkeypatch, "name", out) == 0
     assert f"{out}: a" in capsys.readouterr().out

@@ -21,14 +21,13 @@ from smalti.eval import metrics
 from smalti.explain import bc7, block, colour_line, drawing, error_map
 from smalti.explain.anatomy import dissect
 
-from conftest import make_picture, make_tensor
+from conftest import make_picture
 
 FIGURES = {"line", "simplex", "block", "pipeline", "errors"}
 
 
 def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
-    levels = make_tensor(channels, height, width).numpy().transpose(1, 2, 0) * 255
-    return bc7.as_rgba(np.round(levels).astype(np.uint8))
+    return bc7.as_rgba(make_picture(channels, height, width))
 
 
 def block_of_mode(number: int, seed: int = 1) -> bytes:

@@ -18,11 +18,11 @@ from smalti.api import encode
 from smalti.bc7.encode import encode_image
 from smalti.bc7.layout import block_grid
 from smalti.bc7.seed import encode_seed
-from smalti.errors import ImageError, OptionError
+from smalti.errors import ImageError, MissingExtraError, OptionError
 from smalti.gpu import slang, wgsl
 from smalti.gpu.encode import MAX_WIDTH
 
-from conftest import make_picture, make_tensor
+from conftest import make_picture
 
 NAMES = ("astronaut", "bark", "cat", "plant", "screen")
 
@@ -62,8 +62,7 @@ def crop(name: str, side: int = 96) -> np.ndarray:
 
 def made(height: int, width: int) -> np.ndarray:
     """Transparent, soft and opaque parts."""
-    levels = make_tensor(4, height, width).permute(1, 2, 0).numpy() * 255
-    return levels.round().astype(np.uint8)
+    return make_picture(4, height, width)
 
 
 def decoded(blocks: bytes, image: np.ndarray) -> np.ndarray:
@@ -194,7 +193,7 @@ def test_what_it_does_not_take():
 def test_a_missing_package_is_named(monkeypatch, effort, package, backend):
     monkeypatch.setitem(sys.modules, package, None)
     backend.open_gpu.cache_clear()
-    with pytest.raises(OptionError, match=rf"package {package}: pip install 'smalti\[gpu\]'"):
+    with pytest.raises(MissingExtraError, match=rf"needs {package}.* pip install 'smalti\[gpu\]'"):
         gpu.encode_image(made(4, 4), effort=effort)
 
 

@@ -136,4 +136,4 @@ def test_a_file_finds_its_weights_in_a_folder_of_the_users(tmp_path, monkeypatch
     with pytest.raises(WeightsError, match="SMALTI_WEIGHTS"):
         smalti.decode(data)
     monkeypatch.setenv("SMALTI_WEIGHTS", str(tmp_path / "sets"))
-    assert smalti.decode(data).shape == (4, 20, 20)
+    assert smalti.decode(data).shape == (20, 20, 4)

@@ -131,7 +131,8 @@ def test_the_originals_state_dict_loads_and_means_the_same():
             q = positions + hidden / (1 + torch.exp(-hidden)) @ matrices[1]
             texels = linear(q, "decoder.0.last").view(8, 8, 3)
             picture[:, 8 * i : 8 * i + 8, 8 * j : 8 * j + 8] = texels.permute(2, 0, 1)
-    assert (model.decode(z.permute(2, 0, 1)[None].float())[0] - picture).abs().max() < 2e-5
+    drawn = model.decode(z.permute(2, 0, 1)[None].float())[0]
+    assert (drawn - picture).abs().max() < 4e-6 * picture.abs().max()  # float32, 10 layers
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 23), (16, 8)])

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from smalti import diffusion, size_study
 from smalti.errors import OptionError, WeightsError
+from smalti.image import save
 from smalti.models.resampler import Resampler, ResamplerConfig
 
-from conftest import ROOT, make_tensor
+from conftest import ROOT, make_picture, make_tensor
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -291,8 +292,7 @@ def test_without_a_diffuser(command):
 
 def test_photographs(tmp_path):
     for number in range(2):
-        picture = make_tensor(3, 100, 150, seed=number).numpy().transpose(1, 2, 0)
-        Image.fromarray((picture * 255).astype(np.uint8)).save(tmp_path / f"{number}.png")
+        save(make_picture(3, 100, 150, seed=number), tmp_path / f"{number}.png")
     rows = list(resolution_photos.photos(Stand(8), tmp_path, rounded=False))
     assert [row["scale"] for row in rows] == [1.0, 2.0, 1.5, 0.5, "downscale"]
     assert {row["pictures"] for row in rows} == {2}

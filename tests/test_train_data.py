@@ -37,12 +37,13 @@ def batch_of(pictures, **settings):
 
 
 def test_folders_tars_and_arrays_are_the_same_pictures(folder, tmp_path, picture):
-    images = np.stack([(picture(3, 20, 24, seed).numpy() * 255).astype("u1") for seed in range(3)])
+    images = np.stack([image.to_uint8(picture(3, 20, 24, seed)) for seed in range(3)])
     np.savez(tmp_path / "three.npz", images=images)
+    np.savez(tmp_path / "planes.npz", images=images.transpose(0, 3, 1, 2))
     files = []
     for row in range(3):
         path = tmp_path / f"{row}.png"
-        image.save(torch.from_numpy(images[row]).float() / 255, path)
+        image.save(images[row], path)
         files += [(f"{row:04d}.png", path.read_bytes()), (f"{row:04d}.cls", b"7")]
         path.unlink()
     (tmp_path / "shards").mkdir()
@@ -51,10 +52,11 @@ def test_folders_tars_and_arrays_are_the_same_pictures(folder, tmp_path, picture
     of_array = Pictures([tmp_path / "three.npz"])
     of_tar = Pictures([tmp_path / "shards" / "train-000000.tar"])
     of_folder = Pictures([tmp_path / "shards"])
-    for pictures in (of_array, of_tar, of_folder):
+    of_planes = Pictures([tmp_path / "planes.npz"])
+    for pictures in (of_array, of_planes, of_tar, of_folder):
         assert len(pictures) == 3
         for row in range(3):
-            np.testing.assert_array_equal(pictures[row], images[row].transpose(1, 2, 0))
+            np.testing.assert_array_equal(pictures[row], images[row])
     mixed = Pictures([tmp_path / "shards", folder])
     assert len(mixed) == 3 + 4 + 3  # the shards once by name, once within `folder`
 
@@ -69,8 +71,8 @@ def test_channels(folder):
 
 def test_the_cache_keeps_within_its_memory_and_changes_nothing(folder, monkeypatch):
     reads = []
-    load = image.load
-    monkeypatch.setattr(image, "load", lambda source: reads.append(source) or load(source))
+    read = image.as_picture
+    monkeypatch.setattr(image, "as_picture", lambda source: reads.append(source) or read(source))
     none, all_ = Pictures([folder], cache_mb=0), Pictures([folder], cache_mb=1)
     for pictures, expected in ((none, 12), (all_, 4)):
         reads.clear()
@@ -124,7 +126,7 @@ def test_each_batch_has_one_shape_of_as_many_texels(folder):
 
 def test_unreadable_and_small_pictures_are_left_out(folder):
     (folder / "broken.png").write_bytes((folder / "a.png").read_bytes()[:60])
-    image.save(torch.rand(3, 4, 4), folder / "small.png")
+    image.save(np.zeros((4, 4, 3), np.uint8), folder / "small.png")
     pictures = Pictures([folder])
     assert len(pictures) == 6
     batches = batch_of(pictures, side=16)
@@ -141,7 +143,7 @@ def test_wrong_sources_are_one_sentence(folder, tmp_path_factory):
     for name, sentence in (
         ("none", "is no folder of pictures, no .tar and no .npz file"),
         ("other.npz", "has no readable array `images`"),
-        ("grey.npz", "not N 3 H W"),
+        ("grey.npz", "not N H W 3 or N 3 H W of uint8"),
         ("not.tar", "is no uncompressed tar file"),
         ("void", "no picture in"),
     ):

@@ -8,7 +8,7 @@ import torch
 
 from smalti import models
 from smalti.errors import ImageError, OptionError
-from smalti.image import from_uint8, save
+from smalti.image import save
 from smalti.models.diffuser import Diffuser
 from smalti.models.resampler import Resampler
 from smalti.ops.fields import centres
@@ -79,7 +79,7 @@ def test_photographs_are_seen_at_half_their_size_as_well(tmp_path):
     random = np.random.default_rng(0)
     for i in range(2):
         levels = random.integers(0, 256, (40, 48, 3), np.uint8)
-        save(from_uint8(levels), tmp_path / f"{i}.png")
+        save(levels, tmp_path / f"{i}.png")
     settings = (*DIGITS, "model.frame=16", "model.cells=2")
     path = train("r2ir-photos", settings, [tmp_path], tmp_path, 3)
     model = models.load(path)

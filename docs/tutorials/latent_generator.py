@@ -23,9 +23,10 @@ from scenes import Folders, Scenes
 from torch import Tensor, nn
 
 import smalti
+from smalti.interrupts import StopSignals
 from smalti.models.packed import Packed, PackedPatchAutoencoder
+from smalti.models.pictures import to_picture
 from smalti.train import checkpoints
-from smalti.train.interrupts import StopSignals
 from smalti.train.optimizers import TorchOptimizers, hidden_weights
 from smalti.train.precision import Precision, keep_freed_memory
 from smalti.train.recipe import Optimization
@@ -204,17 +205,17 @@ def draw(model: Generator, latents: Latents, out: Path) -> None:
     shapes, gap = latents.settings.shapes, 6
     height = PATCH * max(rows for rows, _ in shapes) + gap
     width = sum(PATCH * columns + gap for _, columns in shapes)
-    sheet = torch.ones(3, height * len(latents.source.labels), width)
+    sheet = np.ones((height * len(latents.source.labels), width, 3), np.float32)
     for number, name in enumerate(latents.source.labels):
         z = sample(model, torch.full((len(shapes),), number), shapes, seed=number)
         with PRECISION.autocast():
             pictures = latents.autoencoder.decode(z)
         left = 0
         for x in pictures:
-            x = ((x.float() + 1) / 2).clamp(0, 1)
-            rows, columns = x.shape[1:]
-            smalti.save(x, out / f"{name}-{columns}x{rows}.png")
-            sheet[:, number * height :, left:][:, :rows, :columns] = x
+            picture = to_picture(x)
+            rows, columns = picture.shape[:2]
+            smalti.save(picture, out / f"{name}-{columns}x{rows}.png")
+            sheet[number * height :, left:][:rows, :columns] = picture
             left += columns + gap
     smalti.save(sheet, out / "sheet.png")
     say(f"pictures in {out}")

@@ -49,6 +49,8 @@ def draw(
         raise OptionError(f"scale {scale}; it lies in 1 .. 64")
     if not 1 <= count <= MOST:
         raise OptionError(f"{count} pictures; a sheet has 1 .. {MOST}")
+    import numpy as np
+
     from smalti import image
     from smalti.tokens.draw import Artist, Taste
     from smalti.tokens.draw_canvas import sheet, whole
@@ -67,8 +69,8 @@ def draw(
             drawn = artist.draw(caption, count, taste=taste, on_step=tell)
         else:
             x = image.load(complete, max_pixels=MAX_PIXELS)
-            shown = whole(x, artist.channels, artist.side[0]).expand(count, -1, -1, -1)
-            drawn = artist.complete(shown, caption, taste=taste, on_step=tell)
+            shown = whole(x, artist.channels, artist.side[0])
+            drawn = artist.complete(np.stack([shown] * count), caption, taste=taste, on_step=tell)
     image.save(sheet(drawn, scale), picture)
     show.note(f"{caption} -> {picture}: {count} of {artist.side[1]} x {artist.side[0]} texels")
     return 0

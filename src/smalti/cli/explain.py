@@ -67,7 +67,7 @@ def explain(
     elif subject == "textures":
         figures = _textures(api.load(picture), steps, picture.name)
     else:
-        figures = _bc7(api.load(picture), block, effort, picture.name)
+        figures = _bc7(picture, block, effort, picture.name)
     suffix = ".svg" if svg else ".png"
     for name, figure in figures:
         if isinstance(figure, str):
@@ -81,13 +81,12 @@ def explain(
 
 
 def _bc7(
-    image: "Tensor", block: str | None, effort: str, name: str
+    picture: Path, block: str | None, effort: str, name: str
 ) -> list[tuple[str, "Figure | str"]]:
     from smalti.explain import bc7
-    from smalti.image import to_uint8
 
     chosen = None if block is None else bc7.parse_block(block)
-    return bc7.draw_all(bc7.as_rgba(to_uint8(image)), block=chosen, effort=effort, name=name)
+    return bc7.draw_all(picture, block=chosen, effort=effort, name=name)
 
 
 def _textures(image: "Tensor", steps: int, name: str) -> list[tuple[str, "Figure"]]:

@@ -130,7 +130,7 @@ def _run(
     *,
     live: bool,
 ) -> int:
-    from smalti.train.interrupts import StopSignals
+    from smalti.interrupts import StopSignals
 
     before = 0.0
     if state.path.exists():

@@ -49,8 +49,8 @@ def fit(
     pictures, target = _pictures(sources)
 
     from smalti.image import load
+    from smalti.interrupts import StopSignals
     from smalti.material import fit_material, write_material
-    from smalti.train.interrupts import StopSignals
 
     maps = {name: load(path, max_pixels=max_pixels) for name, path in pictures.items()}
     started = time.perf_counter()

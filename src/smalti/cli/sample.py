@@ -71,6 +71,7 @@ def sample(
     from smalti import api, image, models
     from smalti.diffusion import draw
     from smalti.models.diffuser import Diffuser
+    from smalti.models.pictures import to_pictures
     from smalti.models.resampler import Resampler
     from smalti.tokens.draw_canvas import sheet
 
@@ -94,7 +95,7 @@ def sample(
         )
     with torch.no_grad():
         x = torch.cat([resampler.decode(part, drawn, fit=fit) for part in z.split(AT_ONCE)])
-    image.save(sheet(((x + 1) / 2).clamp(0, 1).cpu()), picture)
+    image.save(sheet(to_pictures(x)), picture)
     show.note(f"{picture}: {count} of {size} texels, from {grid[1]} x {grid[0]} latents")
     return 0
 

@@ -82,8 +82,8 @@ def tokens(
         sha256=sha256(find(weights)).hex(),
         rows=grid.shape[0],
         columns=grid.shape[1],
-        height=x.shape[1],
-        width=x.shape[2],
+        height=x.shape[0],
+        width=x.shape[1],
     )
     write_atomically(out, files.to_bytes(held, out.suffix))
     show.note(
@@ -141,7 +141,7 @@ def untokens(
         size = (held.height, held.width)
     x = coding.decode_picture(model, found.indices, height=size[0], width=size[1])
     image.save(x, picture)
-    show.note(f"{ids} -> {picture}: {x.shape[2]} x {x.shape[1]}, {len(found.problems)} repairs")
+    show.note(f"{ids} -> {picture}: {x.shape[1]} x {x.shape[0]}, {len(found.problems)} repairs")
     return 0
 
 

@@ -10,6 +10,7 @@ import tyro
 
 from smalti.cli import show
 from smalti.errors import OptionError
+from smalti.extras import need
 
 if TYPE_CHECKING:
     from smalti.train.lm_recipe import LmRecipe
@@ -118,10 +119,9 @@ def _train_language_model(
         raise OptionError(f"{recipe.name} learns from one folder; name it with --data")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise OptionError(f"{recipe.name} trains in one process; start it without accelerate")
-    try:
-        from smalti.tokens import lm_train
-    except ImportError as cause:
-        raise OptionError("a language model needs: pip install 'smalti[tokens]'") from cause
+    need("transformers", extra="tokens", what=f"the recipe {recipe.name}")
+    from smalti.tokens import lm_train
+
     return lm_train.run(
         recipe, data[0], out, options=options, device=device, on_step=bar, on_note=show.note
     )

@@ -21,20 +21,22 @@ from smalti.errors import OptionError
 from smalti.explain import block as block_figure
 from smalti.explain import colour_line, error_map, pipeline, simplex
 from smalti.explain.anatomy import dissect
+from smalti.image import as_picture, to_uint8
 
 
 def draw_all(
-    image: np.ndarray, *, block: tuple[int, int] | None = None, effort: str, name: str
+    picture: np.ndarray, *, block: tuple[int, int] | None = None, effort: str, name: str
 ) -> Iterator[tuple[str, Figure | str]]:
     """Yield (name, figure) for each figure; a sentence in place of one that cannot be drawn.
 
-    image: uint8 (H, W, 4), straight alpha. block: its column and row, counted from 0; None for
+    picture: whatever `smalti.image.as_picture` takes. block: its column and row, counted from 0; None for
     the one whose squared error Nelder-Mead lowers most. effort: of `encode_image`, for the
     block's own encoding. name: of the picture, for the titles.
 
     Raises:
         OptionError: an unknown effort, or a block beyond the picture.
     """
+    image = as_rgba(picture)
     encoded = {engine: encode_seed(image, engine) for engine in ENGINES}
     encoded[effort] = encode_image(image, effort=effort)
     height, width = image.shape[:2]
@@ -76,7 +78,8 @@ def draw_all(
 
 
 def as_rgba(picture: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, C) of grey, grey and alpha, RGB or RGBA -> (H, W, 4)."""
+    """A picture of grey, grey and alpha, RGB or RGBA -> uint8 (H, W, 4)."""
+    picture = to_uint8(as_picture(picture))
     channels = picture.shape[2]
     alpha = picture[..., -1:] if channels in (2, 4) else np.full_like(picture[..., :1], 255)
     colour = picture[..., : channels - (channels in (2, 4))]

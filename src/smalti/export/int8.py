@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smalti.errors import OptionError
+from smalti.extras import need
 from smalti.image import load
 from smalti.models.base import Model
+from smalti.models.pictures import to_tensor
 from smalti.models.rgba import RgbaAutoencoder
 
 if TYPE_CHECKING:
@@ -29,14 +31,13 @@ def quantised(model: Model, halves: dict[str, "ModelProto"], how: str) -> dict[s
             saves on a CPU.
 
     Raises:
-        OptionError: another model than the RGBA one, or onnxruntime is not installed.
+        OptionError: another model than the RGBA one.
+        MissingExtraError: onnxruntime is not installed.
     """
     check_int8(model)
-    try:
-        import onnx
-        from onnxruntime import InferenceSession, quantization
-    except ImportError as cause:
-        raise OptionError("int8 needs onnxruntime: pip install 'smalti[onnx]'") from cause
+    onnx = need("onnx", extra="onnx", what="int8")
+    need("onnxruntime", extra="onnx", what="int8")
+    from onnxruntime import InferenceSession, quantization
 
     class Pictures(quantization.CalibrationDataReader):
         def __init__(self, name: str, arrays: list[np.ndarray]) -> None:
@@ -82,7 +83,7 @@ def calibration_pictures(factor: int) -> list[np.ndarray]:
     """The bundled pictures as `1 4 H W`: opaque, and with an alpha that goes from 0 to 1."""
     found = []
     for path in sorted(Path(str(files("smalti") / "assets" / "pictures")).glob("*.png")):
-        x = load(path)[:3].numpy()
+        x = to_tensor(load(path), 0)[0, :3].numpy()
         height, width = (side // factor * factor for side in x.shape[1:])
         colour = x[:, :height, :width]
         for alpha in (np.ones(width), np.linspace(0, 1, width)):

@@ -24,6 +24,7 @@ import smalti
 from smalti import weights
 from smalti.errors import OptionError
 from smalti.export.int8 import check_int8, quantised
+from smalti.extras import need
 from smalti.files import write_atomically
 from smalti.models import check_autoencoder, load
 from smalti.models.base import Model
@@ -56,7 +57,8 @@ def write_onnx(
 
     Raises:
         WeightsError: no such weights.
-        OptionError: a package is missing, a file exists, or a model that int8 is not for.
+        MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
+        OptionError: a file exists, or a model that int8 is not for.
     """
     path = weights.find(name)
     stem = PurePosixPath(str(name).replace("\\", "/")).name
@@ -92,15 +94,11 @@ def to_onnx(model: Model, half: str, *, name: str = "", digest: str = "") -> "Mo
         name, digest: of the weights (SHA-256, hexadecimal), for the metadata.
 
     Raises:
-        OptionError: onnx or onnxscript is not installed, or a model without a graph here.
+        MissingExtraError: onnx or onnxscript is not installed.
+        OptionError: a model without a graph here.
     """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401  what torch.onnx writes graphs with
-    except ImportError as cause:
-        raise OptionError(
-            "export to ONNX needs onnx, onnxscript and onnxruntime: pip install 'smalti[onnx]'"
-        ) from cause
+    onnx = need("onnx", extra="onnx", what="export to ONNX")
+    need("onnxscript", extra="onnx", what="export to ONNX")  # what torch.onnx writes graphs with
     check_autoencoder(model, "export to ONNX")
     code = "tokens" if isinstance(model, FsqAutoencoder) else "latents"
     names = ["pictures", code] if half == "encoder" else [code, "pictures"]

@@ -11,6 +11,7 @@ import numpy as np
 from smalti.bc7.layout import BLOCK_BYTES, block_grid
 from smalti.bc7.seed import ENGINES
 from smalti.errors import OptionError
+from smalti.extras import need
 
 if TYPE_CHECKING:
     import slangpy
@@ -22,15 +23,10 @@ __all__ = ["ENGINES", "Gpu", "open_gpu"]
 def open_gpu(name: str) -> "Gpu":
     """The first adapter whose name contains `name`, in any case of letters; "cpu": the processor.
 
-    Raises OptionError where there is none, none that Slang can use, or no slangpy.
+    Raises OptionError where there is none, or none that Slang can use, MissingExtraError without
+    slangpy.
     """
-    try:
-        import slangpy
-    except ImportError as cause:
-        raise OptionError(
-            "pca and nelder-mead on a GPU need the package slangpy: pip install 'smalti[gpu]', "
-            "or use device cpu"
-        ) from cause
+    slangpy = need("slangpy", extra="gpu", what="the effort pca or nelder-mead on a GPU")
     if name == "cpu":
         return Gpu(slangpy.DeviceType.cpu, None)
     adapters = slangpy.Device.enumerate_adapters()
@@ -62,13 +58,13 @@ class Gpu:
                 self._kernel = self._compile()
                 self.encode(np.zeros((4, 4, 4), dtype=np.uint8), ENGINES[0])
         except RuntimeError as cause:
-            need = (
+            missing = (
                 "a Vulkan driver with VK_KHR_shader_non_semantic_info (Mesa 25 has it, 22 does not)"
                 if adapter
                 else "a C++ compiler, g++ or clang++, in PATH"
             )
             raise OptionError(
-                f"Slang cannot use {self.name}: it needs {need}; see docs/GPU.md, or use device cpu"
+                f"Slang cannot use {self.name}: it needs {missing}; see docs/GPU.md, or use device cpu"
             ) from cause
 
     def encode(self, strip: np.ndarray, engine: str) -> bytes:

@@ -20,6 +20,7 @@ from smalti.bc7.layout import MODES, block_grid
 from smalti.bc7.partitions import ANCHORS, PARTITIONS
 from smalti.bc7.quantisers import MARGINS
 from smalti.errors import OptionError
+from smalti.extras import need
 
 if TYPE_CHECKING:
     import wgpu
@@ -132,14 +133,9 @@ def _named(mode: int, suffix: int) -> dict[str, float]:
 def open_gpu(name: str) -> "Gpu":
     """The best adapter whose name contains `name`, in any case of letters.
 
-    Raises OptionError where there is none, or no wgpu.
+    Raises OptionError where there is none, MissingExtraError without wgpu.
     """
-    try:
-        import wgpu
-    except ImportError as cause:
-        raise OptionError(
-            "device 'gpu' needs the package wgpu: pip install 'smalti[gpu]', or use device cpu"
-        ) from cause
+    wgpu = need("wgpu", extra="gpu", what="device gpu")
     adapters = [a for a in wgpu.gpu.enumerate_adapters_sync() if a.info["backend_type"] in APIS]
     adapters.sort(key=lambda adapter: KINDS.index(adapter.info["adapter_type"]))
     for adapter in adapters:

@@ -1,1 +1,5 @@
 """Other people's libraries: our models in the shapes that they expect; each an optional package."""
+
+from smalti.extras import need
+
+need("torch", extra="diffusers", what="an adapter for other libraries")

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from smalti import weights
 from smalti.errors import ImageError, OptionError
+from smalti.extras import need
 from smalti.integrations.latents import Statistics, encode, statistics_of
 from smalti.models import check_autoencoder, class_of, load
 from smalti.models.base import Model, config_of
@@ -28,13 +29,12 @@ from smalti.models.patch import PatchAutoencoder
 from smalti.models.rgba import RgbaAutoencoder
 from smalti.models.tiling import by_tiles
 
-try:
-    from diffusers import ConfigMixin, ModelMixin
-    from diffusers.configuration_utils import register_to_config
-    from diffusers.utils import BaseOutput
-    from diffusers.utils.accelerate_utils import apply_forward_hook
-except ImportError as cause:
-    raise OptionError("this adapter needs diffusers: pip install 'smalti[diffusers]'") from cause
+need("diffusers", extra="diffusers", what="this adapter")
+
+from diffusers import ConfigMixin, ModelMixin  # noqa: E402
+from diffusers.configuration_utils import register_to_config  # noqa: E402
+from diffusers.utils import BaseOutput  # noqa: E402
+from diffusers.utils.accelerate_utils import apply_forward_hook  # noqa: E402
 
 OUTSIDE = 1.5  # no picture in [-1, 1] comes near, resampling that overshoots included
 TILE = 512  # texels along each side of a tile

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from smalti.image import load
 from smalti.models.base import Model
 from smalti.models.fsq import FsqAutoencoder
+from smalti.models.pictures import to_tensor
 from smalti.models.rgba import RgbaAutoencoder
 from smalti.ops import fsq
 
@@ -59,24 +61,24 @@ def statistics_of(model: Model, digest: bytes) -> Statistics:
     return MEASURED.get(digest.hex()[:16]) or measure(model, bundled_pictures())
 
 
-def bundled_pictures() -> list[Tensor]:
-    """The bundled pictures, each `C H W` in [0, 1] with 3 or 4 channels."""
+def bundled_pictures() -> list[np.ndarray]:
+    """The bundled pictures, each `H W C` with 3 or 4 channels."""
     folder = Path(str(files("smalti") / "assets" / "pictures"))
     return [load(path) for path in sorted(folder.glob("*.png"))]
 
 
 @torch.no_grad()
-def measure(model: Model, pictures: Iterable[Tensor]) -> Statistics:
+def measure(model: Model, pictures: Iterable[np.ndarray]) -> Statistics:
     """Of the latents of these pictures, rounded to three decimals.
 
     Args:
-        pictures: `C H W` in [0, 1], 3 or 4 channels; cropped to whole cells.
+        pictures: `H W C`, 3 or 4 channels; cropped to whole cells.
     """
     count, total, squares = 0, 0.0, 0.0
     for picture in pictures:
-        height, width = (side // model.factor * model.factor for side in picture.shape[1:])
-        x = to_channels(picture, model.channels)[None, :, :height, :width]
-        z = encode(model, 2 * x.to(model.device, model.dtype) - 1)[0].flatten(1).double()
+        x = to_channels(to_tensor(picture, device=model.device), model.channels)
+        height, width = (side // model.factor * model.factor for side in x.shape[2:])
+        z = encode(model, x[..., :height, :width].to(model.dtype))[0].flatten(1).double()
         count += z.shape[1]
         total, squares = total + z.sum(1), squares + z.square().sum(1)
     mean = total / count
@@ -84,10 +86,10 @@ def measure(model: Model, pictures: Iterable[Tensor]) -> Statistics:
     return Statistics(_rounded(mean), _rounded(std.clamp(min=1e-3)))
 
 
-def to_channels(picture: Tensor, channels: int) -> Tensor:
-    """An opaque picture gets alpha 1; alpha that a model does not take is left out."""
-    missing = channels - picture.shape[0]
-    return torch.cat([picture, torch.ones_like(picture[:1])]) if missing > 0 else picture[:channels]
+def to_channels(x: Tensor, channels: int) -> Tensor:
+    """`N C H W`: opaque pictures get alpha 1; alpha that a model does not take is left out."""
+    missing = channels - x.shape[1]
+    return torch.cat([x, torch.ones_like(x[:, :1])], 1) if missing > 0 else x[:, :channels]
 
 
 def encode(model: Model, x: Tensor, *, tile: int | None = None) -> Tensor:

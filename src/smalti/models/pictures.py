@@ -1,6 +1,7 @@
 """Pictures for models and back: the one place where H W C arrays become N C H W tensors.
 
 picture H W C, as files hold it ─to_tensor→ x 1 C H W ─model→ x̂ ─to_picture→ H W C float32
+pictures N H W C, of one size ─to_tensors→ x N C H W ─model→ x̂ ─to_pictures→ N H W C float32
 """
 
 import numpy as np
@@ -23,9 +24,15 @@ def to_tensor(
     Raises:
         ImageError: not a picture.
     """
-    levels = image.to_float(image.as_picture(picture))
-    planes = np.array(levels.transpose(2, 0, 1), np.float32, order="C")  # its own memory
-    x = torch.from_numpy(planes).unsqueeze(0).to(device)
+    return to_tensors(image.as_picture(picture)[None], low, device=device)
+
+
+def to_tensors(
+    pictures: np.ndarray, low: float = -1.0, *, device: str | torch.device = "cpu"
+) -> Tensor:
+    """`N C H W` float32 in [low, 1] of pictures `N H W C`, each as `to_tensor` has it."""
+    levels = np.stack([image.to_float(picture) for picture in pictures])
+    x = torch.from_numpy(levels).permute(0, 3, 1, 2).contiguous().to(device)
     return x if low == 0 else x * (1 - low) + low
 
 
@@ -37,7 +44,11 @@ def to_picture(tensor: Tensor, low: float = -1.0) -> np.ndarray:
             and float type.
         low: what black is for the model.
     """
-    planes = tensor.detach()[0] if tensor.ndim == 4 else tensor.detach()
-    planes = planes.to("cpu", torch.float32)
-    levels = planes if low == 0 else (planes - low) / (1 - low)
-    return np.ascontiguousarray(levels.clamp(0, 1).permute(1, 2, 0).numpy())
+    return to_pictures(tensor if tensor.ndim == 4 else tensor[None], low)[0]
+
+
+def to_pictures(batch: Tensor, low: float = -1.0) -> np.ndarray:
+    """`N H W C` float32 in [0, 1] of `N C H W`, each as `to_picture` has it."""
+    x = batch.detach().to("cpu", torch.float32)
+    levels = x if low == 0 else (x - low) / (1 - low)
+    return levels.clamp(0, 1).permute(0, 2, 3, 1).contiguous().numpy()

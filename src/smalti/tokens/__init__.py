@@ -1,7 +1,11 @@
 """Pictures for language models: ids, sequences, and the rows that a model gets for them."""
 
-from smalti.tokens.picture import Picture
-from smalti.tokens.vocabulary import ImageVocabulary
+from smalti.extras import need
+
+need("torch", extra="models", what="a picture as tokens")
+
+from smalti.tokens.picture import Picture  # noqa: E402
+from smalti.tokens.vocabulary import ImageVocabulary  # noqa: E402
 
 __all__ = ["ImageVocabulary", "Picture", "from_pretrained"]
 
@@ -9,6 +13,7 @@ __all__ = ["ImageVocabulary", "Picture", "from_pretrained"]
 def __getattr__(name: str) -> object:
     """`from_pretrained` on first use: it imports transformers."""
     if name == "from_pretrained":
+        need("transformers", extra="tokens", what="a language model of pictures")
         from smalti.tokens.graft import from_pretrained
 
         return from_pretrained

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from smalti import image
 from smalti.errors import OptionError
 from smalti.models import load_shared
 from smalti.models.fsq import FsqAutoencoder
+from smalti.models.pictures import to_picture, to_tensor
 from smalti.ops import fsq
 from smalti.ops.pad import to_multiple
 
@@ -29,30 +32,31 @@ def load_tokenizer(weights: str | Path = "fsq-1m", *, device: str = "cpu") -> Fs
 
 
 def encode_pictures(
-    model: FsqAutoencoder, images: Sequence[Float[Tensor, "C H W"]]
+    model: FsqAutoencoder, pictures: Sequence[np.ndarray]
 ) -> list[Int[Tensor, "h w"]]:
     """Codes of pictures, one for each factor x factor texels; those of one size run together.
 
     Args:
-        images: sRGB-encoded, [0, 1], 1 to 4 channels; transparency is drawn over white. Sides that
-            are no multiples of the factor are filled up with their last row and column.
+        pictures: each `H W C`, or what else `smalti.image.as_picture` takes; transparency is drawn
+            over white. Sides that are no multiples of the factor are filled up with their last row
+            and column.
     Returns:
         codes 0 .. codebook_size - 1, on the processor.
     """
     batches: dict[tuple[int, ...], list[int]] = {}
-    padded = [to_multiple(to_rgb(image), model.factor) for image in images]
-    for number, image in enumerate(padded):
-        batches.setdefault(tuple(image.shape), []).append(number)
+    padded = [to_multiple(to_tensor(to_rgb(picture))[0], model.factor) for picture in pictures]
+    for number, x in enumerate(padded):
+        batches.setdefault(tuple(x.shape), []).append(number)
     found: dict[int, Tensor] = {}
     for numbers in batches.values():
         x = torch.stack([padded[number] for number in numbers]).to(model.device, model.dtype)
         with torch.inference_mode():
             # channels last: half the time on a processor
-            x = (2 * x - 1).contiguous(memory_format=torch.channels_last)
+            x = x.contiguous(memory_format=torch.channels_last)
             digits = model.digits(x, tile=_tile(x[:, 0].numel()))
             tokens = fsq.to_index(digits, model.config.levels).cpu()
         found |= dict(zip(numbers, tokens, strict=True))
-    return [found[number].clone() for number in range(len(images))]
+    return [found[number].clone() for number in range(len(padded))]
 
 
 def decode_picture(
@@ -61,8 +65,8 @@ def decode_picture(
     *,
     height: int | None = None,
     width: int | None = None,
-) -> Float[Tensor, "3 H W"]:
-    """The picture of a grid of codes, sRGB-encoded, in [0, 1].
+) -> Float[np.ndarray, "H W 3"]:
+    """The picture of a grid of codes: float32, sRGB-encoded, in [0, 1].
 
     Args:
         height, width: of the picture that was encoded; without, factor texels a code.
@@ -80,7 +84,7 @@ def decode_picture(
         digits = fsq.from_index(grid.unsqueeze(0).to(model.device), model.config.levels)
         digits = digits.contiguous(memory_format=torch.channels_last)
         x_hat = model.from_digits(digits, tile=_tile(grid.numel() * model.factor**2))[0]
-    return ((x_hat.float().cpu() + 1) / 2).clamp(0, 1)[:, :height, :width].clone()
+    return to_picture(x_hat[:, :height, :width])
 
 
 def _tile(texels: int) -> int | None:
@@ -88,37 +92,40 @@ def _tile(texels: int) -> int | None:
     return TILE if texels > TILED_FROM else None
 
 
-def to_rgb(image: Float[Tensor, "C H W"]) -> Float[Tensor, "3 H W"]:
-    """Grey becomes three equal channels, transparency is drawn over white."""
-    colour, alpha = (image[:-1], image[-1:]) if image.shape[0] in (2, 4) else (image, None)
-    colour = colour.expand(3, -1, -1)
-    return colour if alpha is None else colour * alpha + 1 - alpha
+def to_rgb(picture: np.ndarray) -> Float[np.ndarray, "H W 3"]:
+    """float32 in [0, 1]: grey becomes three equal channels, transparency is drawn over white."""
+    x = image.to_float(image.as_picture(picture))
+    colour, alpha = (x[..., :-1], x[..., -1:]) if x.shape[2] in (2, 4) else (x, None)
+    shown = colour if alpha is None else colour * alpha + 1 - alpha
+    return np.ascontiguousarray(np.broadcast_to(shown, (*x.shape[:2], 3)))
 
 
-def square(image: Float[Tensor, "C H W"], side: int) -> Float[Tensor, "C side side"]:
-    """The middle square of a picture, brought to side x side texels.
+def square(picture: np.ndarray, side: int) -> Float[np.ndarray, "side side C"]:
+    """The middle square of a picture, brought to side x side texels, float32 in [0, 1].
 
     Raises:
         OptionError: `side` is less than 1.
     """
     if side < 1:
         raise OptionError(f"side {side}; a picture has at least 1 texel")
-    _, height, width = image.shape
+    x = to_tensor(picture, 0)
+    height, width = x.shape[2:]
     shorter = min(height, width)
     top, left = (height - shorter) // 2, (width - shorter) // 2
-    middle = image[:, top : top + shorter, left : left + shorter].unsqueeze(0)
+    middle = x[:, :, top : top + shorter, left : left + shorter]
     if shorter == side:
-        return middle[0]
+        return to_picture(middle, 0)
     sized = F.interpolate(middle, (side, side), mode="bicubic", antialias=True, align_corners=False)
-    return sized[0].clamp(0, 1)
+    return to_picture(sized, 0)
 
 
-def ascii_preview(image: Float[Tensor, "3 H W"], columns: int = 72) -> str:
+def ascii_preview(picture: np.ndarray, columns: int = 72) -> str:
     """A picture in letters, at most `columns` wide: light texels are dense letters."""
-    _, height, width = image.shape
+    x = to_tensor(to_rgb(picture), 0)[0]
+    _, height, width = x.shape
     across = min(columns, width)
     down = max(round(across * height / width / 2), 1)  # a letter is twice as high as wide
-    grey = (image * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0)  # luma of Rec. 601
+    grey = (x * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0)  # luma of Rec. 601
     cells = F.adaptive_avg_pool2d(grey[None, None], (down, across))[0, 0]
     ramp = (cells * len(RAMP)).long().clamp(0, len(RAMP) - 1)
     return "\n".join("".join(RAMP[i] for i in line) for line in ramp.tolist())

@@ -18,9 +18,12 @@ from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from torch import Tensor
 
+from smalti import image
 from smalti.errors import OptionError
+from smalti.extras import need
 from smalti.models import load_shared
 from smalti.models.fsq import FsqAutoencoder
+from smalti.models.pictures import to_pictures, to_tensors
 from smalti.tokens.lm_words import Words, knows, name_logits
 from smalti.tokens.vocabulary import ImageVocabulary
 
@@ -32,7 +35,6 @@ EYE = "eye"  # in a model's config.json: its picture tokenizer, a bundled one or
 GRID = "picture_grid"  # there too: rows and columns of codes of its pictures
 CHANNELS = "picture_channels"  # 1 grey, 3 RGB
 WORDS = "captions"  # `Words`
-NEEDED = "pip install 'smalti[tokens]'"
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Taste:
 class Artist:
     """A language model grafted with `ImageVocabulary`, its words and its picture tokenizer.
 
-    Pictures are `N C H W` float32, sRGB-encoded, in [0, 1], of the channels and the size that the
-    model was trained on: digits are grey, white on black, 32 x 32; others are RGB.
+    Pictures are `N H W C`, of the channels and the size that the model was trained on: digits are
+    grey, white on black, 32 x 32; others are RGB. What it draws is float32 in [0, 1].
     """
 
     def __init__(
@@ -76,7 +78,8 @@ class Artist:
         """The first bundled artist that knows every word of a caption.
 
         Raises:
-            OptionError: none does, or transformers is missing.
+            OptionError: none does.
+        MissingExtraError: transformers is not installed.
         """
         transformers, known = _transformers(), []
         for name in BUNDLED:
@@ -92,7 +95,8 @@ class Artist:
         """A bundled artist, or one that `smalti train digits-lm` or `natural-lm` wrote.
 
         Raises:
-            OptionError: no such folder, a model that draws nothing, or transformers is missing.
+            OptionError: no such folder, or a model that draws nothing.
+        MissingExtraError: transformers is not installed.
         """
         folder, transformers = folder_of(name), _transformers()
         from smalti.tokens.graft import from_pretrained
@@ -123,7 +127,7 @@ class Artist:
         *,
         taste: Taste | None = None,
         on_step: Callable[[int, int], None] | None = None,
-    ) -> Float[Tensor, "count C H W"]:
+    ) -> Float[np.ndarray, "count H W C"]:
         """Pictures of a caption. Picture i follows from the seed and i alone, but for rounding.
 
         Args:
@@ -140,12 +144,12 @@ class Artist:
 
     def complete(
         self,
-        pictures: Float[Tensor, "N C H W"],
+        pictures: np.ndarray,
         text: str | None = None,
         *,
         taste: Taste | None = None,
         on_step: Callable[[int, int], None] | None = None,
-    ) -> Float[Tensor, "N C H W"]:
+    ) -> Float[np.ndarray, "N H W C"]:
         """Lower halves for the upper halves of pictures; their own lower halves are not looked at.
 
         Args:
@@ -155,49 +159,53 @@ class Artist:
             OptionError: as `draw`, or pictures of another size.
         """
         half = self.rows // 2
-        shown = pictures.clone()
-        shown[:, :, half * self.eye.factor :] = 0
+        texels = half * self.eye.factor
+        shown = np.stack([image.to_float(picture) for picture in self._checked(pictures)])
+        shown[:, texels:] = 0
         ids = torch.stack([self.vocabulary.sequence(codes) for codes in self.codes_of(shown)])
         given = ids[:, : 1 + half * (self.columns + 1)]
         ids = self._continue(text or self.words.any, given, taste or Taste(), on_step)
         drawn = self.pictures_of(ids)
-        drawn[:, :, : half * self.eye.factor] = shown[:, :, : half * self.eye.factor]
+        drawn[:, :texels] = shown[:, :texels]
         return drawn
 
     @torch.inference_mode()
-    def name(self, pictures: Float[Tensor, "N C H W"]) -> Float[Tensor, "N labels"]:
+    def name(self, pictures: np.ndarray) -> Float[np.ndarray, "N labels"]:
         """How likely each label is, as the word after `a` when the model has seen the picture.
 
         Raises:
             OptionError: pictures of another size.
         """
         ids = torch.stack([self.vocabulary.sequence(codes) for codes in self.codes_of(pictures)])
-        return name_logits(self.model, self.tokenizer, self.words, ids).softmax(-1).cpu()
+        return name_logits(self.model, self.tokenizer, self.words, ids).softmax(-1).cpu().numpy()
 
-    def codes_of(self, pictures: Float[Tensor, "N C H W"]) -> Int[Tensor, "N h w"]:
+    def codes_of(self, pictures: np.ndarray) -> Int[Tensor, "N h w"]:
         """What the picture tokenizer makes of pictures.
 
         Raises:
             OptionError: pictures of another size.
         """
-        if tuple(pictures.shape[1:]) != (self.channels, *self.side):
-            raise OptionError(
-                f"pictures of {tuple(pictures.shape[1:])} channels and texels; this model sees "
-                f"{(self.channels, *self.side)}"
-            )
-        x = (2 * pictures - 1).expand(-1, 3, -1, -1).to(self.eye.device)
+        x = to_tensors(self._checked(pictures), device=self.eye.device).expand(-1, 3, -1, -1)
         with torch.inference_mode():
             return self.eye.encode(x.contiguous()).cpu()
 
-    def pictures_of(self, ids: Int[Tensor, "N L"]) -> Float[Tensor, "N C H W"]:
+    def pictures_of(self, ids: Int[Tensor, "N L"]) -> Float[np.ndarray, "N H W C"]:
         """Pictures of sequences, each well formed, from `<img_start>` to `<img_end>`."""
         grids = [self.vocabulary.picture(row) for row in ids]
         assert not any(grid.problems for grid in grids)
         codes = torch.stack([grid.indices for grid in grids]).to(self.eye.device)
         with torch.inference_mode():
             x_hat = self.eye.decode(codes)
-        x_hat = x_hat.mean(1, keepdim=True) if self.channels == 1 else x_hat
-        return ((x_hat.float().cpu() + 1) / 2).clamp(0, 1).clone()
+        return to_pictures(x_hat.mean(1, keepdim=True) if self.channels == 1 else x_hat)
+
+    def _checked(self, pictures: np.ndarray) -> np.ndarray:
+        expected = (*self.side, self.channels)
+        if np.shape(pictures)[1:] != expected:
+            raise OptionError(
+                f"pictures of shape {np.shape(pictures)}; this model sees N x "
+                f"{' x '.join(map(str, expected))} (height, width, channels)"
+            )
+        return pictures
 
     @torch.inference_mode()
     def _continue(
@@ -308,8 +316,4 @@ def folder_of(name: str | Path) -> Path:
 
 
 def _transformers() -> ModuleType:
-    try:
-        import transformers
-    except ImportError as cause:
-        raise OptionError(f"drawing needs transformers: {NEEDED}") from cause
-    return transformers
+    return need("transformers", extra="tokens", what="a language model that draws")

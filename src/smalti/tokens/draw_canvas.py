@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from smalti.errors import ImageError
+from smalti.models.pictures import to_tensor
 from smalti.tokens.coding import square, to_rgb
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601
@@ -16,51 +18,48 @@ BOX = 20 / 32  # of the side: into which MNIST's digits were fitted, by the long
 COLOURLESS = 0.03  # mean distance of a texel's channels
 EVEN = 0.15  # deviation along a border of one brightness
 
+# Pictures are `H W C`, or what else `smalti.image.as_picture` takes; what comes back is float32.
 
-def seen(
-    image: Float[Tensor, "C H W"], channels: int, side: int
-) -> Float[Tensor, "channels side side"]:
+
+def seen(picture: np.ndarray, channels: int, side: int) -> Float[np.ndarray, "side side channels"]:
     """Anybody's picture as a model of grey digits (1 channel) or of anything (3) sees it.
 
     Raises:
         ImageError: no digit to be seen.
     """
     if channels == 3:
-        return square(to_rgb(image), side)
-    grey = canvas(image, side) if looks_like_ours(image, side) else centred(image, side)
-    return grey[None]
+        return square(to_rgb(picture), side)
+    return canvas(picture, side) if looks_like_ours(picture, side) else centred(picture, side)
 
 
-def whole(
-    image: Float[Tensor, "C H W"], channels: int, side: int
-) -> Float[Tensor, "channels side side"]:
+def whole(picture: np.ndarray, channels: int, side: int) -> Float[np.ndarray, "side side channels"]:
     """The same, but a digit stays where it is in the picture: for completion."""
-    return square(to_rgb(image), side) if channels == 3 else canvas(image, side)[None]
+    return square(to_rgb(picture), side) if channels == 3 else canvas(picture, side)
 
 
-def looks_like_a_digit(image: Float[Tensor, "C H W"]) -> bool:
+def looks_like_a_digit(picture: np.ndarray) -> bool:
     """Whether a picture has no colour and a border of one brightness."""
-    x = to_rgb(image)
-    colour = float((x.amax(0) - x.amin(0)).mean())
-    return colour < COLOURLESS and float(_border(x.mean(0)).std()) < EVEN
+    x = to_rgb(picture)
+    colour = float((x.max(2) - x.min(2)).mean())
+    return colour < COLOURLESS and float(_border(_planes(x).mean(0)).std()) < EVEN
 
 
-def canvas(image: Float[Tensor, "C H W"], side: int) -> Float[Tensor, "side side"]:
+def canvas(picture: np.ndarray, side: int) -> Float[np.ndarray, "side side 1"]:
     """A whole picture at the model's size, white on black; a smaller one in the middle.
 
-    Args:
-        image: sRGB-encoded, [0, 1], 1 to 4 channels; brought to a square by cutting the middle.
+    It is brought to a square by cutting the middle.
     """
-    grey = _white_on_black(image)
+    grey = _white_on_black(picture)
     height, width = grey.shape
     if max(height, width) <= side:
         return _placed(grey, side, (side - height) // 2, (side - width) // 2)
     shorter = min(height, width)
     top, left = (height - shorter) // 2, (width - shorter) // 2
-    return _sized(grey[top : top + shorter, left : left + shorter], (side, side))
+    sized = _sized(grey[top : top + shorter, left : left + shorter], (side, side))
+    return sized.numpy()[..., None]
 
 
-def centred(image: Float[Tensor, "C H W"], side: int) -> Float[Tensor, "side side"]:
+def centred(picture: np.ndarray, side: int) -> Float[np.ndarray, "side side 1"]:
     """As MNIST's digits are: fitted into 20 x 20 of 32 x 32, the centre of mass in the middle.
 
     Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
@@ -68,7 +67,7 @@ def centred(image: Float[Tensor, "C H W"], side: int) -> Float[Tensor, "side sid
     Raises:
         ImageError: a picture of one colour.
     """
-    grey = _white_on_black(image)
+    grey = _white_on_black(picture)
     ink = grey > INK * grey.max()
     if grey.max() - grey.min() < 1 / 255 or ink.all():
         raise ImageError("there is no digit to see: the whole picture has one brightness")
@@ -84,27 +83,34 @@ def centred(image: Float[Tensor, "C H W"], side: int) -> Float[Tensor, "side sid
     return _placed(digit / digit.max(), side, round(middle - y), round(middle - x))
 
 
-def looks_like_ours(image: Float[Tensor, "C H W"], side: int) -> bool:
+def looks_like_ours(picture: np.ndarray, side: int) -> bool:
     """Whether a picture is one of MNIST's or of our own drawings, to be taken as it is."""
-    height, width = image.shape[1:]
+    x = to_rgb(picture)
+    height, width = x.shape[:2]
     known = height == width and (height == 28 or height % side == 0)
-    return known and bool(_border(to_rgb(image).mean(0)).max() < INK)
+    return known and bool(_border(_planes(x).mean(0)).max() < INK)
 
 
-def sheet(pictures: Float[Tensor, "N C H W"], scale: int = 1) -> Float[Tensor, "C rows columns"]:
+def sheet(
+    pictures: Float[np.ndarray, "N H W C"], scale: int = 1
+) -> Float[np.ndarray, "rows columns C"]:
     """Pictures beside and below each other, each texel `scale` x `scale`."""
-    count, channels, height, width = pictures.shape
+    count, height, width, channels = pictures.shape
     across = math.ceil(math.sqrt(count))
     down = math.ceil(count / across)
-    drawn = torch.zeros(down * across, channels, height, width)
+    drawn = np.zeros((down * across, height, width, channels), pictures.dtype)
     drawn[:count] = pictures
-    rows = drawn.view(down, across, channels, height, width).permute(2, 0, 3, 1, 4)
-    rows = rows.reshape(channels, down * height, across * width)
-    return rows.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    rows = drawn.reshape(down, across, height, width, channels).transpose(0, 2, 1, 3, 4)
+    rows = rows.reshape(down * height, across * width, channels)
+    return rows.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def _white_on_black(image: Float[Tensor, "C H W"]) -> Float[Tensor, "H W"]:
-    grey = (to_rgb(image) * torch.tensor(LUMA).view(3, 1, 1)).sum(0)
+def _planes(picture: np.ndarray) -> Float[Tensor, "C H W"]:
+    return to_tensor(picture, 0)[0]
+
+
+def _white_on_black(picture: np.ndarray) -> Float[Tensor, "H W"]:
+    grey = (_planes(to_rgb(picture)) * torch.tensor(LUMA).view(3, 1, 1)).sum(0)
     return 1 - grey if _border(grey).median() > 0.5 else grey
 
 
@@ -124,10 +130,10 @@ def _sized(grey: Float[Tensor, "H W"], size: tuple[int, int]) -> Float[Tensor, "
 
 def _placed(
     grey: Float[Tensor, "h w"], side: int, top: int, left: int
-) -> Float[Tensor, "side side"]:
+) -> Float[np.ndarray, "side side 1"]:
     """On a black square, moved inwards where it would stand out."""
     height, width = grey.shape
     top, left = min(max(top, 0), side - height), min(max(left, 0), side - width)
-    placed = torch.zeros(side, side)
-    placed[top : top + height, left : left + width] = grey
+    placed = np.zeros((side, side, 1), np.float32)
+    placed[top : top + height, left : left + width, 0] = grey.numpy()
     return placed

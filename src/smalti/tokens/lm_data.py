@@ -46,7 +46,7 @@ class Codes:
 def cached_codes(
     eye: FsqAutoencoder, pictures: np.ndarray, path: Path, tell: Callable[[int, int, str], None]
 ) -> Codes:
-    """Codes of `N C H W` uint8: of the file, if it has those of the same pictures and tokenizer."""
+    """Codes of `N H W C` uint8: of the file, if it has those of the same pictures and tokenizer."""
     made = hashlib.sha256(b"".join(p.cpu().numpy().tobytes() for p in eye.parameters()))
     made.update(pictures.tobytes())
     if path.is_file():
@@ -66,11 +66,11 @@ def encoded(
     pictures: np.ndarray,
     tell: Callable[[int, int, str], None] = lambda done, total, text: None,
 ) -> np.ndarray:
-    """Codes `N h w` uint16 of pictures `N C H W` uint8, grey or RGB."""
+    """Codes `N h w` uint16 of pictures `N H W C` uint8, grey or RGB."""
     precision, found = Precision("auto", eye.device), []
     for first in range(0, len(pictures), AT_ONCE):
-        x = torch.from_numpy(pictures[first : first + AT_ONCE]).to(eye.device)
-        x = (x.float() / 127.5 - 1).expand(-1, 3, -1, -1)
+        levels = torch.from_numpy(pictures[first : first + AT_ONCE]).to(eye.device)
+        x = (levels.permute(0, 3, 1, 2).float() / 127.5 - 1).expand(-1, 3, -1, -1)
         with precision.autocast():
             codes = eye.encode(x.contiguous(memory_format=torch.channels_last))
         found.append(codes.cpu().numpy().astype(np.uint16))

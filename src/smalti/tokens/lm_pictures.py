@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
+from jaxtyping import Float
 
 from smalti import image
 from smalti.errors import ImageError, OptionError
@@ -31,7 +31,7 @@ PART_FILES = {"train": "train", "test": "t10k"}  # of MNIST
 class Labelled:
     """Pictures, sRGB-encoded, and what captions call them."""
 
-    pictures: np.ndarray  # N C H W uint8, of 1 or 3 channels
+    pictures: np.ndarray  # N H W C uint8, of 1 or 3 channels
     labels: np.ndarray  # N: places in words.labels, or NONE
     held: np.ndarray  # N: whether the picture is kept from training
     words: Words
@@ -71,7 +71,7 @@ def read_mnist(folder: Path, part: str = "train") -> Labelled:
         raise ImageError(f"{folder}: {len(pictures)} pictures, but labels {labels.shape}")
     trained = len(labels) - min(HELD_OUT, len(labels) // 10)
     held = np.arange(len(labels)) >= trained
-    return Labelled(pictures[:, None], labels.astype(np.int64), held, DIGITS)
+    return Labelled(pictures[..., None], labels.astype(np.int64), held, DIGITS)
 
 
 def read_folder(
@@ -106,9 +106,9 @@ def read_folder(
         )
     pictures, places, kept_out = [], [], []
     for number, ((name, label), kept) in enumerate(zip(named, held, strict=True)):
-        x = to_rgb(image.load(folder / name))
+        x = to_rgb(folder / name)
         shown = list(islice(views(x, recipe, number), 1 if kept else None))
-        pictures += [image.to_uint8(view).transpose(2, 0, 1) for view in shown]
+        pictures += [image.to_uint8(view) for view in shown]
         places += [labels.index(label) if label in labels else NONE] * len(shown)
         kept_out += [kept] * len(shown)
         if number % 50 == 0:
@@ -117,31 +117,28 @@ def read_folder(
     return Labelled(np.stack(pictures), np.array(places, np.int64), held_out, words)
 
 
-def views(x: torch.Tensor, recipe: LmRecipe, number: int) -> Iterator[torch.Tensor]:
-    """Picture `number`, `C H W`, then mirrored, then random crops, half of them mirrored."""
-    middle = square(x, recipe.side)
+def views(
+    picture: Float[np.ndarray, "H W 3"], recipe: LmRecipe, number: int
+) -> Iterator[Float[np.ndarray, "side side 3"]]:
+    """Picture `number`, then mirrored, then random crops, half of them mirrored."""
+    middle = square(picture, recipe.side)
     for view in range(recipe.views):
         if view < 2:
-            yield middle.flip(2) if view else middle
+            yield middle[:, ::-1] if view else middle
             continue
         random = np.random.default_rng((recipe.seed, number, view))
-        height, width = x.shape[1:]
+        height, width = picture.shape[:2]
         side = max(round(min(height, width) * random.uniform(recipe.crop, 1)), 1)
         top, left = random.integers(height - side + 1), random.integers(width - side + 1)
-        crop = square(x[:, top : top + side, left : left + side], recipe.side)
-        yield crop.flip(2) if random.random() < 0.5 else crop
+        crop = square(picture[top : top + side, left : left + side], recipe.side)
+        yield crop[:, ::-1] if random.random() < 0.5 else crop
 
 
 def upper_half(pictures: np.ndarray) -> np.ndarray:
-    """Pictures `N C H W` with the lower half black: what a completion is shown."""
+    """Pictures `N H W C` with the lower half black: what a completion is shown."""
     shown = pictures.copy()
-    shown[:, :, pictures.shape[2] // 2 :] = 0
+    shown[:, pictures.shape[1] // 2 :] = 0
     return shown
-
-
-def as_floats(pictures: np.ndarray) -> torch.Tensor:
-    """uint8 as float32 in [0, 1]."""
-    return torch.from_numpy(pictures).float() / 255
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:

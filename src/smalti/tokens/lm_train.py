@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from smalti import models, weights
 from smalti.errors import OptionError
+from smalti.interrupts import StopSignals
 from smalti.models.fsq import FsqAutoencoder
 from smalti.tokens import lm_data, lm_pictures
 from smalti.tokens.draw import CHANNELS, EYE, GRID, WORDS, without_bars
@@ -29,7 +30,6 @@ from smalti.tokens.lm_pictures import NONE, Labelled
 from smalti.tokens.lm_words import name_logits
 from smalti.tokens.vocabulary import ImageVocabulary
 from smalti.train import checkpoints
-from smalti.train.interrupts import StopSignals
 from smalti.train.lm_recipe import LmRecipe
 from smalti.train.loop import Interrupted, Options, learning_rate_scale
 from smalti.train.optimizers import TorchOptimizers, hidden_weights
@@ -73,7 +73,7 @@ def run(
     keep_freed_memory()
     pictures = lm_pictures.read(recipe, data, tell)
     eye = models.load_shared(FsqAutoencoder, recipe.tokenizer, device=str(place))
-    if pictures.pictures.shape[2] % eye.factor:
+    if pictures.pictures.shape[1] % eye.factor:
         raise OptionError(
             f"side={recipe.side}; {recipe.tokenizer} takes multiples of {eye.factor} texels"
         )
@@ -140,7 +140,7 @@ class Run:
         self.model = self.vocabulary.graft(plain_model(recipe, self.tokenizer)).to(device)
         settings = {
             GRID: [*codes.whole.shape[1:]],
-            CHANNELS: data.pictures.shape[1],
+            CHANNELS: data.pictures.shape[3],
             WORDS: dataclasses.asdict(self.words),
         }
         for key, value in settings.items():

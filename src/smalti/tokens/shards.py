@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from smalti import image, weights
 from smalti.errors import FormatError, ImageError, OptionError
+from smalti.extras import need
 from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, write_atomically
 from smalti.tokens.coding import encode_pictures, load_tokenizer, square, to_rgb
 
@@ -155,10 +156,11 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     Raises:
         FormatError: no Parquet file.
     """
+    parquet = _parquet()
     import pyarrow
 
     try:
-        text = (_parquet().read_schema(path).metadata or {}).get(b"smalti")
+        text = (parquet.read_schema(path).metadata or {}).get(b"smalti")
     except (pyarrow.ArrowException, OSError) as cause:
         raise FormatError(f"{path} is no Parquet file: {str(cause).rstrip('.')}") from cause
     return None if text is None else json.loads(text)
@@ -185,7 +187,7 @@ def _encode(
     max_pixels: int,
     on_error: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
-    read: list[tuple[Source, Tensor]] = []
+    read: list[tuple[Source, np.ndarray]] = []
     for source in part:
         try:
             x = to_rgb(image.load(source.path, max_pixels=max_pixels))
@@ -200,8 +202,8 @@ def _encode(
             "codes": grid.flatten().tolist(),
             "rows": grid.shape[0],
             "columns": grid.shape[1],
-            "height": x.shape[1],
-            "width": x.shape[2],
+            "height": x.shape[0],
+            "width": x.shape[1],
             "caption": source.caption,
             "file": source.name,
         }
@@ -224,8 +226,4 @@ def _table(rows: list[dict[str, Any]], made: dict[str, Any]) -> "pyarrow.Table":
 
 
 def _parquet() -> Any:
-    try:
-        import pyarrow.parquet
-    except ImportError as cause:
-        raise OptionError("shards need pyarrow: pip install 'smalti[tokens]'") from cause
-    return pyarrow.parquet
+    return need("pyarrow.parquet", extra="tokens", what="a data set of codes")

@@ -12,3 +12,7 @@ checkpoints two of them, atomic, checked
 progress    log, validation pictures, TensorBoard
 quick       the same functions of a model's layers, in less time
 """
+
+from smalti.extras import need
+
+need("torch", extra="train", what="training")

@@ -12,6 +12,7 @@ from smalti.errors import ImageError
 from smalti.eval import metrics
 from smalti.image import to_uint8
 from smalti.models.diffuser import Diffuser
+from smalti.models.pictures import to_pictures
 from smalti.models.resampler import Resampler
 from smalti.train import idx
 
@@ -69,14 +70,12 @@ class DigitValidation:
     def run(self, model: Resampler) -> tuple[dict[str, float], np.ndarray]:
         x = 2 * self.digits.pictures.to(model.device).float() / 255 - 1
         x_hat = torch.cat([model(part) for part in x.split(50)])
-        levels = [((p + 1) / 2).clamp(0, 1).cpu() for p in (x, x_hat)]
-        pairs = [(to_uint8(a), to_uint8(b)) for a, b in zip(*levels, strict=True)]
+        pairs = [*zip(_levels(x), _levels(x_hat), strict=True)]
         numbers = {
             "psnr": float(np.mean([metrics.psnr(a, b) for a, b in pairs])),
             "mse": float((x_hat - x).square().mean()),
         }
-        rows = [torch.cat(list(p[:SHOWN]), 2) for p in levels]
-        return numbers, to_uint8(torch.cat(rows, 1).expand(3, -1, -1))
+        return numbers, _in_rows([list(row) for row in zip(*pairs[:SHOWN], strict=True)])
 
 
 class DrawnValidation:
@@ -93,6 +92,15 @@ class DrawnValidation:
         labels = torch.arange(model.config.classes, device=model.device).repeat(4)
         z = sample(model, labels, (cells, cells), seed=0)
         x = self.eye.decode(z.to(self.eye.device), (side, side))
-        x = ((x + 1) / 2).clamp(0, 1).cpu()
-        rows = [torch.cat(list(row), 2) for row in x.split(model.config.classes)]
-        return {"deviation": float(z.std())}, to_uint8(torch.cat(rows, 1).expand(3, -1, -1))
+        rows = [_levels(row) for row in x.split(model.config.classes)]
+        return {"deviation": float(z.std())}, _in_rows(rows)
+
+
+def _levels(x: Float[Tensor, "N 1 H W"]) -> list[np.ndarray]:
+    """Of pictures in [-1, 1], each uint8 H W 1."""
+    return [to_uint8(picture) for picture in to_pictures(x)]
+
+
+def _in_rows(rows: list[list[np.ndarray]]) -> np.ndarray:
+    """One RGB picture of rows of grey ones, all of one size."""
+    return np.concatenate([np.concatenate(row, 1) for row in rows], 0).repeat(3, axis=2)

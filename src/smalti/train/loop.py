@@ -10,23 +10,26 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from smalti.errors import OptionError
+from smalti.extras import need
+from smalti.interrupts import StopSignals
 from smalti.models.base import Model
 from smalti.train import checkpoints
 from smalti.train.data import Batches, prefetched
-from smalti.train.interrupts import StopSignals
 from smalti.train.optimizers import optimizer_of
 from smalti.train.precision import Precision, keep_freed_memory
 from smalti.train.progress import Log, Validation
 from smalti.train.quick import quicken
 from smalti.train.recipe import BLACK, Recipe
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass(frozen=True)
@@ -212,7 +215,7 @@ class Run:
     """Model, optimiser and averaged weights of one process, and their state."""
 
     def __init__(
-        self, recipe: Recipe, batches: Batches, accelerator: Accelerator, options: Options
+        self, recipe: Recipe, batches: Batches, accelerator: "Accelerator", options: Options
     ) -> None:
         self.recipe, self.batches, self.accelerator = recipe, batches, accelerator
         device = accelerator.device
@@ -312,9 +315,10 @@ class Run:
         return {**self.recipe.plain(), "processes": self.accelerator.num_processes}
 
 
-def accelerator_on(device: str | None) -> Accelerator:
+def accelerator_on(device: str | None) -> "Accelerator":
+    accelerate = need("accelerate", extra="train", what="training")
     # Mixed precision is our own (`precision`): the same on every device, and testable on a CPU.
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no")
+    accelerator = accelerate.Accelerator(cpu=device == "cpu", mixed_precision="no")
     if device is not None and accelerator.device.type != torch.device(device).type:
         raise OptionError(f"device {device}: Accelerate finds {accelerator.device} here")
     return accelerator

@@ -18,6 +18,7 @@ from smalti.errors import ImageError
 from smalti.eval import metrics
 from smalti.files import write_atomically
 from smalti.models.base import Model
+from smalti.models.pictures import to_picture, to_tensor
 from smalti.train.sources import Pictures
 
 MOST_PICTURES = 16  # of the validation set, spread over it
@@ -61,9 +62,8 @@ class Validation:
         return numbers, _grid(pairs)
 
     def _reconstruct(self, model: Model, picture: np.ndarray) -> np.ndarray:
-        x = image.from_uint8(picture)[None].to(model.device)
-        x_hat = model(self.black + (1 - self.black) * x).float()
-        return image.to_uint8(((x_hat - self.black) / (1 - self.black)).clamp(0, 1)[0].cpu())
+        x_hat = model(to_tensor(picture, self.black, device=model.device))
+        return image.to_uint8(to_picture(x_hat, self.black))
 
 
 class Log:
@@ -89,7 +89,7 @@ class Log:
     def picture(self, step: int, grid: np.ndarray) -> Path:
         path = self.folder / "validation" / f"step-{step:08d}.png"
         path.parent.mkdir(exist_ok=True)
-        image.save(image.from_uint8(grid), path)
+        image.save(grid, path)
         if self.board:
             self.board.add_image("validation", grid, step, dataformats="HWC")
         return path

@@ -1,6 +1,5 @@
 """Folders, tar files and arrays as one indexed set of pictures, decoded once if memory allows."""
 
-import io
 import tarfile
 import threading
 from collections.abc import Callable, Sequence
@@ -25,8 +24,9 @@ class Pictures:
 
     Args:
         sources: folders of pictures, searched recursively, WebDataset shards in them included;
-            uncompressed .tar files of pictures; .npz files with `images N 3 H W` uint8 and idx
-            files of grey pictures, as MNIST's (these stay in memory whole, beside the cache).
+            uncompressed .tar files of pictures; .npz files with `images N H W 3` (or `N 3 H W`)
+            uint8 and idx files of grey pictures, as MNIST's (these stay in memory whole, beside
+            the cache).
         channels: 3, without alpha, or 4.
         cache_mb: megabytes of 2^20 bytes.
 
@@ -80,7 +80,7 @@ class Pictures:
                 if path.suffix == ".tar":
                     self._add_tar(path)
                 elif path.suffix.lower() in PICTURE_SUFFIXES:
-                    self._append(str(path), lambda path=path: image.to_uint8(image.load(path)))
+                    self._append(str(path), lambda path=path: _read(path))
         else:
             raise ImageError(
                 f"{source} is no folder of pictures, no .tar and no .npz file, nor idx"
@@ -91,9 +91,16 @@ class Pictures:
             images = np.load(source)["images"]
         except (KeyError, ValueError, OSError) as cause:
             raise ImageError(f"{source} has no readable array `images`: {cause}") from cause
-        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8:
-            raise ImageError(f"{source}: `images` is {images.dtype} {images.shape}, not N 3 H W")
-        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+        if (
+            images.ndim != 4
+            or 3 not in (images.shape[1], images.shape[3])
+            or images.dtype != np.uint8
+        ):
+            raise ImageError(
+                f"{source}: `images` is {images.dtype} {images.shape}, not N H W 3 or N 3 H W of uint8"
+            )
+        if images.shape[3] != 3:
+            images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
         for row in range(len(images)):
             self._append(f"{source}[{row}]", lambda row=row: images[row])
 
@@ -129,4 +136,8 @@ def with_channels(picture: np.ndarray, channels: int) -> np.ndarray:
 def _read_part(path: Path, offset: int, size: int) -> np.ndarray:
     with path.open("rb") as file:
         file.seek(offset)
-        return image.to_uint8(image.load(io.BytesIO(file.read(size))))
+        return _read(file.read(size))
+
+
+def _read(source: Path | bytes) -> np.ndarray:
+    return image.to_uint8(image.as_picture(source))
