@@ -23,15 +23,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 import smalti
 from smalti.eval.log import conditions
 from smalti.eval.metrics import psnr, ssim
 from smalti.files import PICTURE_SUFFIXES
-from smalti.image import to_uint8
+from smalti.image import as_picture, to_uint8
 from smalti.models.patch_init import klt
+from smalti.models.pictures import to_picture, to_tensor
 
 CODECS = {
     "rgba-boxes": "rgba-ae",
@@ -43,7 +46,7 @@ PATCH = 8
 LINEAR = (4, 16, 32)  # numbers for a patch
 FITTED_PICTURES, FITTED_PATCHES = 600, 434  # patches of each picture
 
-Picture = torch.Tensor  # "C H W", [0, 1]
+Picture = np.ndarray  # H W C
 Way = Callable[[Picture], tuple[Picture, float]]  # the decoded picture, bits a texel
 
 
@@ -63,12 +66,11 @@ def measure(folder: Path, limit: int, ways: dict[tuple[str, str], Way]) -> list[
     chosen = spread(pictures(folder), limit)
     found: dict[tuple[str, str], list[tuple[float, ...]]] = {way: [] for way in ways}
     for path in chosen:
-        x = smalti.load(path)
+        x = as_picture(path)
         for way, run in ways.items():
             x_hat, bpp = run(x)
-            x_hat = x_hat[: len(x)]  # alpha that the picture does not have
-            original = to_uint8(x[: len(x_hat)])
-            decoded = to_uint8(x_hat)
+            x_hat = as_picture(x_hat)[..., : x.shape[2]]  # alpha that the picture does not have
+            original, decoded = to_uint8(x[..., : x_hat.shape[2]]), to_uint8(x_hat)
             found[way].append((psnr(original, decoded), ssim(original, decoded), bpp))
     set_ = f"{folder.parent.name}/{folder.name}"
     lines: list[dict[str, Any]] = [conditions("cpu") | {"set": set_, "pictures": len(chosen)}]
@@ -96,21 +98,20 @@ def float_code(name: str) -> Way:
     black = 0.0 if model.channels == 4 else -1.0
 
     def run(x: Picture) -> tuple[Picture, float]:
-        x = with_channels(x, model.channels)
+        x = with_channels(to_tensor(x, 0)[0], model.channels)
         padded = F.pad(
             x[None],
             (0, -x.shape[2] % model.factor, 0, -x.shape[1] % model.factor),
             mode="replicate",
         )
         y = form.decode(form.encode(black + (1 - black) * padded))[0]
-        y = ((y - black) / (1 - black)).clamp(0, 1)
-        return y[:, : x.shape[1], : x.shape[2]], 0.0
+        return to_picture(y[:, : x.shape[1], : x.shape[2]], black), 0.0
 
     return run
 
 
-def with_channels(x: Picture, channels: int) -> Picture:
-    """Grey as three equal colours; alpha dropped, or opaque where there is none."""
+def with_channels(x: Tensor, channels: int) -> Tensor:
+    """`C H W`: grey as three equal colours; alpha dropped, or opaque where there is none."""
     colour = x[:3] if len(x) >= 3 else x[:1].expand(3, -1, -1)
     if channels == 3:
         return colour
@@ -120,7 +121,7 @@ def with_channels(x: Picture, channels: int) -> Picture:
 def file_code(codec: str) -> Way:
     def run(x: Picture) -> tuple[Picture, float]:
         data = smalti.encode(x, codec)
-        return smalti.decode(data), 8 * len(data) / (x.shape[1] * x.shape[2])
+        return smalti.decode(data), 8 * len(data) / (x.shape[0] * x.shape[1])
 
     return run
 
@@ -129,27 +130,27 @@ def linear_codes(training: Path) -> dict[int, Way]:
     random = torch.Generator().manual_seed(0)
     found = []
     for path in spread(pictures(training), FITTED_PICTURES):
-        cells = cut(with_channels(smalti.load(path), 3))
+        cells = cut(with_channels(to_tensor(path, 0)[0], 3))
         found.append(cells[torch.randperm(len(cells), generator=random)[:FITTED_PATCHES]])
     mean, _, basis = klt(torch.cat(found).double())
     mean, basis = mean.float(), basis.float()
 
     def code(n: int) -> Way:
         def run(x: Picture) -> tuple[Picture, float]:
-            x = with_channels(x, 3)
+            x = with_channels(to_tensor(x, 0)[0], 3)
             height, width = x.shape[1:]
             padded = F.pad(x[None], (0, -width % PATCH, 0, -height % PATCH), mode="replicate")[0]
             cells = (cut(padded) - mean) @ basis[:, :n] @ basis[:, :n].T + mean
             grid = cells.view(padded.shape[1] // PATCH, -1, 3, PATCH, PATCH)
             y = grid.permute(2, 0, 3, 1, 4).reshape(padded.shape)
-            return y[:, :height, :width].clamp(0, 1), 0.0
+            return to_picture(y[:, :height, :width], 0), 0.0
 
         return run
 
     return {n: code(n) for n in LINEAR}
 
 
-def cut(x: Picture) -> torch.Tensor:
+def cut(x: Tensor) -> Tensor:
     """Whole patches of a picture, "N 3*8*8"."""
     return x.unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH).permute(1, 2, 0, 3, 4).reshape(-1, 192)
 

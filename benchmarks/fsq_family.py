@@ -70,12 +70,12 @@ def measure(weights: Path, pictures: list[Path]) -> dict[str, Any]:
     codebook, factor = model.codebook_size, model.factor
     rows = []
     for path in pictures:
-        x = smalti.load(path)[:3]
+        x = smalti.load(path)[..., :3]
         data = smalti.encode(x, f"fsq:weights={weights}")
         x_hat = smalti.decode(data, weights=weights)
-        height, width = x.shape[1:]
+        height, width = x.shape[:2]
         tokens = -(-height // factor) * -(-width // factor)
-        original, decoded = to_uint8(x), to_uint8(x_hat)
+        original, decoded = to_uint8(x), x_hat
         rows.append(
             (
                 psnr(original, decoded),

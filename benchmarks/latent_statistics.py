@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(weights.bundled()))
     options = parser.parse_args()
     found = sorted(p for p in options.folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
-    pictures = [smalti.load(path)[:3] for path in found[:: options.every]]
+    pictures = [smalti.load(path)[..., :3] for path in found[:: options.every]]
     sys.stdout.write(json.dumps(conditions("cpu") | {"pictures": len(pictures)}) + "\n")
     for name in options.models:
         model = smalti.load_model(name)

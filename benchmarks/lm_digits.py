@@ -46,7 +46,7 @@ from smalti.eval.metrics import psnr
 from smalti.models.fsq import FsqAutoencoder
 from smalti.tokens import lm_data
 from smalti.tokens.draw import Artist, Taste
-from smalti.tokens.lm_pictures import Labelled, as_floats, read_mnist, upper_half
+from smalti.tokens.lm_pictures import Labelled, read_mnist, upper_half
 from smalti.tokens.lm_train import Run
 from smalti.train import recipes
 from smalti.train.lm_recipe import LmRecipe
@@ -118,7 +118,7 @@ def table_row(
         path = trained_tokenizer(settings, mnist, Path(folder))
         eye = FsqAutoencoder.from_pretrained(path).requires_grad_(False)
         quality = [psnr(*pair) for pair in through(eye, test.pictures[:TABLE_TESTED])]
-        smt = [smt_bits(path, as_floats(picture)) for picture in test.pictures[:10]]
+        smt = [smt_bits(path, picture) for picture in test.pictures[:10]]
     tokenizer_parameters = sum(p.numel() for p in eye.parameters())
     eye = eye if merged == 1 else Merged(eye, merged)
     halves = part.pictures, upper_half(part.pictures)
@@ -127,8 +127,7 @@ def table_row(
     bits = model.validate()["bits_a_code"]
     artist = Artist(model.averaged(), model.tokenizer, eye)
     taste = Taste(*TABLE_TASTE, FIRST_SEED)
-    x = as_floats(test.pictures[:TABLE_TESTED])
-    names = names_of(artist, x)
+    names = names_of(artist, test.pictures[:TABLE_TESTED])
     tokens = artist.rows * artist.columns
     return {
         "tokens": tokens,
@@ -189,7 +188,7 @@ class Merged:
         return self.eye.decode(codes.reshape(count, height * side, width * side))
 
 
-def smt_bits(weights: Path, picture: Tensor) -> int:
+def smt_bits(weights: Path, picture: np.ndarray) -> int:
     data = smalti.encode(picture, f"fsq:weights={weights}")
     return 8 * sum(smalti.info(data).sections)
 

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from smalti.eval.metrics import psnr
 from smalti.image import to_uint8
 from smalti.models.fsq import FsqAutoencoder
+from smalti.models.pictures import to_pictures, to_tensors
 from smalti.tokens.draw import Artist, Taste
-from smalti.tokens.lm_pictures import Labelled, as_floats, upper_half
+from smalti.tokens.lm_pictures import Labelled, upper_half
 
 FIRST_SEED = 1_000_000
 TASTES = ((1.0, 1.0), (0.9, 1.0), (0.9, 1.5), (0.9, 2.0))  # temperature, guidance
@@ -55,7 +56,7 @@ def judge_of(
 ) -> Judge:
     """The judge of a file, or one that is trained now on pictures that have a label."""
     torch.manual_seed(0)
-    judge = Judge(data.pictures.shape[1], len(data.words.labels))
+    judge = Judge(data.pictures.shape[3], len(data.words.labels))
     judge = judge.to(memory_format=torch.channels_last)
     if path.is_file():
         judge.load_state_dict(torch.load(path, weights_only=True))
@@ -68,7 +69,7 @@ def judge_of(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=len(parts))
     labels = torch.from_numpy(data.labels)
     for part in parts:
-        x = augment(as_floats(data.pictures[part.numpy()]), random)
+        x = augment(to_tensors(data.pictures[part.numpy()], 0), random)
         loss = F.cross_entropy(judge(x), labels[part])
         optimizer.zero_grad()
         loss.backward()
@@ -79,14 +80,15 @@ def judge_of(
 
 
 @torch.inference_mode()
-def judged(judge: Judge, pictures: Tensor) -> np.ndarray:
-    """Places of the labels of pictures `N C H W` in [0, 1]."""
-    return torch.cat([judge(part).argmax(1) for part in pictures.split(500)]).numpy()
+def judged(judge: Judge, pictures: np.ndarray) -> np.ndarray:
+    """Places of the labels of pictures `N H W C`."""
+    parts = to_tensors(pictures, 0).split(500)
+    return torch.cat([judge(part).argmax(1) for part in parts]).numpy()
 
 
 def right(judge: Judge, test: Labelled) -> float:
     """Share of pictures that the judge takes for what they are."""
-    return float((judged(judge, as_floats(test.pictures)) == test.labels).mean())
+    return float((judged(judge, test.pictures) == test.labels).mean())
 
 
 def evaluate(
@@ -122,16 +124,16 @@ def evaluate(
     quality = [psnr(*pair) for pair in through(artist.eye, shown.pictures)]
     say({"what": "tokenizer", "pictures": len(quality), "psnr": round(statistics.mean(quality), 2)})
     part = test[:named]
-    names = names_of(artist, as_floats(part.pictures))
+    names = names_of(artist, part.pictures)
     share = float((names == part.labels).mean())
     say({"what": "named", "pictures": len(names), "share": round(share, 4)})
     part = test[:completed]
-    x = as_floats(part.pictures)
+    x = part.pictures
     ids = [artist.vocabulary.sequence(codes) for codes in artist.codes_of(x)]
     for what, pictures in (
         ("completed, told the label", completions(artist, x, part.labels)),
         ("completed, not told", completions(artist, x)),
-        ("upper halves alone", as_floats(upper_half(part.pictures))),
+        ("upper halves alone", upper_half(part.pictures)),
         ("through the tokenizer", artist.pictures_of(torch.stack(ids))),
         ("the pictures themselves", x),
     ):
@@ -149,30 +151,32 @@ def drawn(artist: Artist, judge: Judge, taste: Taste, each: int) -> list[float]:
     return shares
 
 
-def completions(artist: Artist, x: Tensor, labels: np.ndarray | None = None) -> Tensor:
+def completions(
+    artist: Artist, pictures: np.ndarray, labels: np.ndarray | None = None
+) -> np.ndarray:
     """Lower halves for the upper halves of pictures, told their labels or not."""
-    drawn, taste = torch.zeros_like(x), Taste(seed=FIRST_SEED)
+    drawn, taste = np.zeros(pictures.shape, np.float32), Taste(seed=FIRST_SEED)
     if labels is None:
-        return artist.complete(x, taste=taste)
+        return artist.complete(pictures, taste=taste)
     for label in np.unique(labels):
-        part = torch.from_numpy(labels == label)
+        part = labels == label
         caption = artist.words.caption(int(label))
-        drawn[part] = artist.complete(x[part], caption, taste=taste)
+        drawn[part] = artist.complete(pictures[part], caption, taste=taste)
     return drawn
 
 
-def names_of(artist: Artist, x: Tensor) -> np.ndarray:
-    return torch.cat([artist.name(part) for part in x.split(250)]).argmax(1).numpy()
+def names_of(artist: Artist, pictures: np.ndarray) -> np.ndarray:
+    parts = (pictures[i : i + 250] for i in range(0, len(pictures), 250))
+    return np.concatenate([artist.name(part) for part in parts]).argmax(1)
 
 
 @torch.inference_mode()
 def through(eye: FsqAutoencoder, pictures: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pictures `N C H W`, and what the tokenizer makes of them, `H W C` uint8."""
-    x, channels = as_floats(pictures), pictures.shape[1]
-    x_hat = torch.cat([eye(2 * part.expand(-1, 3, -1, -1) - 1) for part in x.split(250)])
-    decoded = ((x_hat + 1) / 2).clamp(0, 1)
-    decoded = decoded.mean(1, keepdim=True) if channels == 1 else decoded
-    return [(p.transpose(1, 2, 0), to_uint8(d)) for p, d in zip(pictures, decoded, strict=True)]
+    """Pictures `N H W C`, and what the tokenizer makes of them, `H W C` uint8."""
+    x = to_tensors(pictures)
+    x_hat = torch.cat([eye(part.expand(-1, 3, -1, -1)) for part in x.split(250)])
+    x_hat = x_hat.mean(1, keepdim=True) if x.shape[1] == 1 else x_hat
+    return [(p, to_uint8(d)) for p, d in zip(pictures, to_pictures(x_hat), strict=True)]
 
 
 def say(line: dict[str, Any]) -> None:

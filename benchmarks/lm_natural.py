@@ -27,9 +27,10 @@ from torch import Tensor
 
 import smalti
 from smalti.eval.log import conditions
+from smalti.image import to_float
 from smalti.tokens.draw import Artist, Taste
 from smalti.tokens.draw_canvas import sheet
-from smalti.tokens.lm_pictures import Labelled, as_floats, read_folder
+from smalti.tokens.lm_pictures import Labelled, read_folder
 from smalti.train.recipes import recipe_of
 
 DRAWN = 50  # of each label
@@ -53,12 +54,12 @@ def main() -> None:
     everything = len(test.labels)
     numbers = {"each": DRAWN, "named": everything, "completed": everything}
     evaluate(artist, judge, test, **numbers, tastes=TASTES)
-    known = artist.codes_of(as_floats(train.pictures))
+    known = artist.codes_of(train.pictures)
     captions = [artist.words.caption(label) for label in range(len(artist.words.labels))]
-    drawings = torch.cat(
+    drawings = np.concatenate(
         [artist.draw(text, DRAWN, taste=Taste(seed=FIRST_SEED)) for text in captions]
     )
-    for what, pictures in (("drawings", drawings), ("pictures in val", as_floats(test.pictures))):
+    for what, pictures in (("drawings", drawings), ("pictures in val", test.pictures)):
         equal = most_alike(artist.codes_of(pictures), known)
         numbers = {"most": int(equal.max()), "mean": round(float(equal.mean()), 2)}
         say({"what": f"codes copied, {what}", "pictures": len(pictures), **numbers})
@@ -93,24 +94,24 @@ def most_alike(codes: Tensor, known: Tensor) -> Tensor:
     return torch.stack([(flat == picture).sum(1).max() for picture in codes.flatten(1)]).float()
 
 
-def rows_of(artist: Artist, test: Labelled, drawings: Tensor) -> Tensor:
+def rows_of(artist: Artist, test: Labelled, drawings: np.ndarray) -> np.ndarray:
     """Eight drawings of each label; eight pictures as seen by the tokenizer, and completed."""
     each = len(drawings) // len(artist.words.labels)
     firsts = [drawings[label * each :][:8] for label in range(len(artist.words.labels))]
     chosen = np.linspace(0, len(test.labels) - 1, 8).astype(int)
-    x = as_floats(test.pictures[chosen])
+    x = test.pictures[chosen]
     ids = [artist.vocabulary.sequence(codes) for codes in artist.codes_of(x)]
     rows = [
         *firsts,
-        x,
+        to_float(x),
         artist.pictures_of(torch.stack(ids)),
         completions(artist, x, test.labels[chosen]),
     ]
-    return torch.cat([sheet_row(row) for row in rows], 1)
+    return np.concatenate([sheet_row(row) for row in rows], 0)
 
 
-def sheet_row(pictures: Tensor) -> Tensor:
-    return torch.cat([sheet(picture[None], 2) for picture in pictures], 2)
+def sheet_row(pictures: np.ndarray) -> np.ndarray:
+    return np.concatenate([sheet(picture[None], 2) for picture in pictures], 1)
 
 
 if __name__ == "__main__":

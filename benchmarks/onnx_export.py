@@ -31,6 +31,7 @@ from smalti.export.int8 import quantised
 from smalti.export.onnx import HALVES, to_onnx
 from smalti.files import PICTURE_SUFFIXES
 from smalti.models.base import Model
+from smalti.models.pictures import to_tensor
 
 MODELS = ("fsq-1m", "patch-f8c16", "rgba-boxes", "rgba-finetune")
 BUNDLED = Path(str(files("smalti") / "assets" / "pictures"))
@@ -143,7 +144,7 @@ def eight_bits(
 def psnr(
     encode: onnxruntime.InferenceSession, decode: onnxruntime.InferenceSession, path: Path
 ) -> float:
-    x = smalti.load(path)
+    x = to_tensor(path, 0)[0]
     x = torch.cat([x, torch.ones_like(x[:1])]) if x.shape[0] == 3 else x
     x = x[:, : x.shape[1] // 16 * 16, : x.shape[2] // 16 * 16].numpy()
     (z,) = encode.run(None, {"pictures": x[None]})

@@ -39,6 +39,7 @@ from smalti.eval.log import conditions
 from smalti.files import PICTURE_SUFFIXES
 from smalti.models.packed import PackedPatchAutoencoder, pack_patches
 from smalti.models.patch import PatchAutoencoder
+from smalti.models.pictures import to_tensor
 from smalti.train.precision import keep_freed_memory
 
 TEXELS = 256 * 256
@@ -95,7 +96,7 @@ class Drawing:
         return crops, float(np.mean(lost))
 
     def _picture(self) -> Tensor:
-        return 2 * smalti.load(self.paths[self.random.integers(len(self.paths))])[:3] - 1
+        return to_tensor(self.paths[self.random.integers(len(self.paths))])[0, :3]
 
 
 def resized(x: Tensor, scale: float) -> Tensor:

@@ -38,6 +38,7 @@ from smalti.files import PICTURE_SUFFIXES
 from smalti.image import to_uint8
 from smalti.models.base import Model
 from smalti.models.patch_stages import StackedPatchAutoencoder
+from smalti.models.pictures import to_picture, to_tensor
 from smalti.train import recipes
 from smalti.train.data import Batches
 from smalti.train.loop import Options, first_model
@@ -124,11 +125,11 @@ def quality_of(weights: Path, sets: list[Path]) -> dict[str, float]:
     for folder in sets:
         values = []
         for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES):
-            x = smalti.load(path)[:3]
+            x = to_tensor(path)[0, :3]
             if folder is sets[0]:
                 x = middle(x)
-            x_hat = decode(encode(2 * x[None] - 1))[0, :, : x.shape[1], : x.shape[2]]
-            values.append(psnr(to_uint8(x), to_uint8(((x_hat + 1) / 2).clamp(0, 1))))
+            x_hat = decode(encode(x[None]))[0, :, : x.shape[1], : x.shape[2]]
+            values.append(psnr(*(to_uint8(to_picture(y)) for y in (x, x_hat))))
         means[folder.name] = round(statistics.mean(values), 3)
     return means
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from smalti.eval import metrics
 from smalti.image import to_uint8
+from smalti.models.pictures import to_pictures
 
 RANGE = 2.0  # of a model's pictures, [-1, 1]
 
@@ -49,7 +50,7 @@ def contained(square: Callable[[tuple[int, int]], Tensor], size: tuple[int, int]
 
 def as_uint8(x: Tensor) -> np.ndarray:
     """`B C H W` in [-1, 1] -> `B H W C` uint8."""
-    return np.stack([to_uint8(one) for one in ((x.float() + 1) / 2).clamp(0, 1)])
+    return to_uint8(to_pictures(x))
 
 
 def psnrs(truth: np.ndarray, x_hat: Tensor) -> list[float]:

@@ -68,9 +68,9 @@ def write(line: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def read(source: Path, count: int) -> list[Tensor]:
+def read(source: Path, count: int) -> list[np.ndarray]:
     if source.suffix == ".npz":
-        return [torch.from_numpy(x).float() / 255 for x in np.load(source)["images"][:count]]
+        return [*np.load(source)["images"][:count].transpose(0, 2, 3, 1)]
     paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
     return [smalti.load(path) for path in paths[:count]]
 
@@ -91,7 +91,7 @@ class Clock:
         return call
 
 
-def speed(pictures: list[Tensor]) -> Iterator[dict[str, Any]]:
+def speed(pictures: list[np.ndarray]) -> Iterator[dict[str, Any]]:
     """From and to files in a folder, one picture at a time, as the commands do."""
     model = smalti.load_model("fsq-1m").requires_grad_(False)
     vocabulary = ImageVocabulary(model.config.levels, 0)
@@ -116,8 +116,8 @@ def speed(pictures: list[Tensor]) -> Iterator[dict[str, Any]]:
     for name, clock in (("tokenise", there), ("detokenise", back)):
         yield {
             "direction": name,
-            "height": pictures[0].shape[1],
-            "width": pictures[0].shape[2],
+            "height": pictures[0].shape[0],
+            "width": pictures[0].shape[1],
             "images": len(pictures),
             "ids": len(sequences[0]),
             "images_s": round(len(pictures) / clock.total, 2),
@@ -205,7 +205,7 @@ def one_step(images: torch.nn.Module, h: Tensor) -> tuple[float, int]:
     return min(seconds), sum(kept.values())
 
 
-def batch_codes(pictures: list[Tensor]) -> Tensor:
+def batch_codes(pictures: list[np.ndarray]) -> Tensor:
     return torch.stack(coding.encode_pictures(coding.load_tokenizer(), pictures))
 
 
