@@ -31,7 +31,7 @@ _NUMBERS = {
     "f32": ctypes.c_float,
     "f64": ctypes.c_double,
 }
-_ITEMS = {
+_ITEMS: dict[str, np.dtype] = {
     "u8": np.dtype(np.uint8),
     "i8": np.dtype(np.int8),
     "u16": np.dtype(np.uint16),
@@ -96,7 +96,7 @@ def _library_path() -> Path:
 
 def instruction_set() -> str:
     """What the kernels use here: x86-64-v2, x86-64-v3, x86-64-v4, arm64 or plain."""
-    return library().smalti_instruction_set().decode()
+    return str(library().smalti_instruction_set().decode())
 
 
 def threads() -> int:
@@ -131,9 +131,10 @@ def set_threads(count: int | None) -> None:
 
 def builds() -> list[str]:
     """The instruction sets that this processor can run, the least first."""
-    found, name = [], ctypes.c_char_p()
+    found: list[str] = []
+    name = ctypes.c_char_p()
     while library().smalti_kernel(b"fits_adam", len(found), None, ctypes.byref(name)):
-        found.append(name.value.decode())
+        found.append((name.value or b"").decode())
     return found
 
 
@@ -201,8 +202,10 @@ class _Kernel:
 
     def _address(self, field: str, array: np.ndarray | None) -> int | None:
         items, written, optional = self.arrays[field]
-        if array is None and optional:
-            return None
+        if array is None:
+            if optional:
+                return None
+            raise TypeError(f"{self.name}: {field} is missing")
         if array.dtype != items or not array.flags.c_contiguous:
             layout = "contiguous" if array.flags.c_contiguous else "strided"
             raise TypeError(
@@ -210,14 +213,15 @@ class _Kernel:
             )
         if written and not array.flags.writeable:
             raise TypeError(f"{self.name}: {field} is read-only")
-        return array.__array_interface__["data"][0]
+        address: int = array.__array_interface__["data"][0]
+        return address
 
     def _load(self) -> Callable[..., int]:
         size = ctypes.c_int64()
         loaded = library()
         if _build is None:
             address = loaded.smalti_kernel(self.name.encode(), 0, ctypes.byref(size), None)
-            function = getattr(loaded, f"smalti_{self.name}", None)
+            function: Callable[..., int] = getattr(loaded, f"smalti_{self.name}", _missing)
         else:
             address = loaded.smalti_kernel(self.name.encode(), _build, ctypes.byref(size), None)
             function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(address or 0)
@@ -228,3 +232,7 @@ class _Kernel:
             )
         self.functions[_build] = function
         return function
+
+
+def _missing(*_: Any) -> int:
+    raise NativeError("the native library is of another version; build the package again")
