@@ -1,35 +1,38 @@
 """What happens around every codec: limits, devices, settings, weights, other channel counts."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import smalti
 from smalti import container, registry
+from smalti.codec import TrainedCodec
 from smalti.codecs.latent_texture import LatentTexture
 from smalti.codecs.rgba_ae import RgbaAe
 from smalti.entropy import encode_planes
 from smalti.entropy.varint import write_varint, zigzag
 from smalti.errors import FormatError, ImageError, OptionError, WeightsError
+from smalti.image import to_depth
 from smalti.models.rgba import RgbaAutoencoder, RgbaConfig
 
-from conftest import make_picture
+from conftest import make_picture, make_tensor
 
 
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [
-        (np.zeros((3, 4, 4), np.float32), "a tensor, not ndarray; see smalti.load"),
-        ("a.png", "a tensor, not str; see smalti.load"),
-        (torch.zeros(3, 4, 4, dtype=torch.uint8), "torch.uint8"),
-        (torch.zeros(4, 4, 3, 3), "C H W"),
-        (torch.zeros(5, 4, 4), "1 to 4 channels"),
-        (torch.zeros(3, 0, 4), "C H W"),
-        (torch.full((3, 4, 4), 1.5), r"lie in \[0, 1\], not 1.5"),
-        (torch.full((3, 4, 4), torch.nan), "nan"),
-        (torch.zeros(1, 1, 2**20 + 1), "at most 1048576"),
+        (None, "a path, a Pillow image or a torch tensor, not NoneType"),
+        ("a.png", "a.png: no such file"),
+        (np.zeros((4, 4, 3, 3), np.uint8), "a batch of 4"),
+        (np.zeros((9, 9, 5), np.uint8), "1 to 4 channels"),
+        (np.full((4, 4, 3), 1.5), r"lie in \[0, 1\], not 1.5"),
+        (np.full((4, 4, 3), np.nan), "NaN"),
+        (np.zeros((1, 2**20 + 1), np.uint8), "at most 1048576"),
     ],
 )
 def test_what_is_no_picture(image, sentence):
@@ -53,10 +56,10 @@ def test_models_refuse_sides_that_they_would_cut():
 
 def test_a_codec_that_holds_the_whole_picture_has_a_limit_of_its_own():
     limit = registry.codec_class("fsq").max_texels
-    wide = torch.zeros(1).expand(3, 17, limit // 16)
+    wide = np.zeros((17, limit // 16, 3), np.uint8)
     with pytest.raises(ImageError, match="holds the whole picture in memory and takes at most"):
         smalti.encode(wide, "fsq")
-    held = container.read(smalti.encode(wide[:, :2, :2], "fsq"))
+    held = container.read(smalti.encode(wide[:2, :2], "fsq"))
     side = 4098
     tiny = encode_planes(np.zeros((5, side // 2, side // 2), np.int64), (8, 8, 8, 6, 5))
     bomb = dataclasses.replace(held, height=side, width=side, sections=(tiny,))
@@ -83,7 +86,7 @@ def test_fitting_works_whatever_gradients_the_caller_switched_off():
     expected = smalti.encode(x, "latent-texture:steps=3")
     for context in (torch.no_grad(), torch.inference_mode()):
         with context:
-            assert smalti.encode(x.clone(), "latent-texture:steps=3") == expected
+            assert smalti.encode(x, "latent-texture:steps=3") == expected
 
 
 def test_weights_of_ones_own_by_name(tmp_path):
@@ -94,7 +97,7 @@ def test_weights_of_ones_own_by_name(tmp_path):
     assert held.weights == held.config.weights
     with pytest.raises(WeightsError, match="--weights"):
         smalti.decode(data)
-    assert smalti.decode(data, weights=file).shape == (4, 20, 20)
+    assert smalti.decode(data, weights=file).shape == (20, 20, 4)
 
 
 def test_the_widest_range_of_latents_and_one_level_more():
@@ -104,7 +107,7 @@ def test_the_widest_range_of_latents_and_one_level_more():
         planes = encode_planes(np.full((4, 1, 1), 2**15), [65_536] * 4)
         data = container.write(dataclasses.replace(held, sections=(ranges + planes,)))
         if count == 65_536:
-            assert smalti.decode(data).shape == (4, 16, 16)
+            assert smalti.decode(data).shape == (16, 16, 4)
         else:
             with pytest.raises(FormatError, match=r"-32768 \.\. 32768; they lie in"):
                 smalti.decode(data)
@@ -119,8 +122,8 @@ def test_a_forged_network_draws_finite_texels():
     lo = np.array([-65536, -65536, 65536, 65536], "<f4").tobytes() + lo[16:]
     data = smalti.encode(x, codec)
     forged = dataclasses.replace(container.read(data), sections=(network, lo, hi))
-    x_hat = smalti.decode(container.write(forged))
-    assert x_hat.isfinite().all()
+    x_hat = smalti.decode(container.write(forged), dtype=np.float32)
+    assert np.isfinite(x_hat).all()
 
 
 @pytest.mark.parametrize("codec", ["bc7", "rgba-ae", "fsq"])
@@ -128,6 +131,72 @@ def test_grey_stays_grey_and_alpha_stays_where_it_was(codec):
     x = make_picture(2, 20, 30)
     x_hat = smalti.decode(smalti.encode(x, codec))
     assert x_hat.shape == x.shape
-    assert (x_hat[1] - x[1]).abs().mean() < 0.1
+    assert np.abs(x_hat[..., 1].astype(int) - x[..., 1]).mean() < 25
     if codec == "fsq":
-        assert torch.equal(x_hat[1], x[1])  # a lossless plane of its own
+        assert np.array_equal(x_hat[..., 1], x[..., 1])  # a lossless plane of its own
+
+
+def test_whatever_holds_the_picture_the_file_is_the_same(tmp_path):
+    x = make_picture(3, 20, 30)
+    path = tmp_path / "a.png"
+    smalti.save(x, path)
+    data = smalti.encode(x)
+    planes = make_tensor(3, 20, 30)
+    for given in (path, str(path), Image.open(path), x / 255, x.astype(np.uint16) * 257, planes):
+        assert smalti.encode(given) == data
+
+
+@pytest.mark.parametrize("codec", ["bc7", "fsq"])
+def test_a_decoded_picture_has_the_depth_that_is_asked_for(codec):
+    data = smalti.encode(make_picture(4, 20, 30), codec)
+    floats = smalti.decode(data, dtype=np.float32)
+    for dtype in (np.uint8, np.uint16):
+        x_hat = smalti.decode(data, dtype=dtype)
+        assert x_hat.dtype == dtype
+        assert np.array_equal(x_hat, to_depth(floats, dtype))
+    with pytest.raises(OptionError, match="dtype float64"):
+        smalti.decode(data, dtype=np.float64)
+
+
+def test_grey_has_two_axes():
+    data = smalti.encode(make_picture(1, 20, 30))
+    assert smalti.decode(data).shape == (20, 30)
+    assert smalti.decode(data, window=(2, 3, 4, 5)).shape == (4, 5)
+
+
+@pytest.mark.parametrize("device", ["toaster", "meta"])
+def test_a_device_that_is_none(device):
+    data = smalti.encode(make_picture(3, 8, 8))
+    with pytest.raises(OptionError, match=f"device '{device}' cannot be used here, use cpu"):
+        smalti.decode(data, device=device)
+
+
+def test_without_torch_everything_but_trained_codecs_works():
+    """In a process of its own, in which importing torch fails as where it is not installed."""
+    code = """
+import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "safetensors", "jaxtyping", "huggingface_hub"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, NoTorch())
+import numpy as np
+import smalti
+for codec in smalti.list_codecs():
+    if codec.extra:
+        assert not codec.installed
+        for what in (
+            lambda: smalti.encode(np.zeros((8, 8, 3), np.uint8), codec.name),
+            lambda: smalti.load_model("fsq-1m"),
+            lambda: smalti.encode(np.zeros((8, 8, 3), np.uint8), "bc7", device="cuda"),
+        ):
+            try:
+                what()
+            except smalti.SmaltiError as error:
+                assert str(error).endswith("torch, which is not installed: pip install 'smalti[models]'")
+                print(codec.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    trained = [n for n in registry.CODECS if issubclass(registry.codec_class(n), TrainedCodec)]
+    assert done.stdout.split() == [name for name in trained for _ in range(3)]

@@ -126,14 +126,14 @@ def test_a_jpeg_within_jpeg_xl_is_that_jpeg_with_its_profile():
 
 
 # ISO 18181-1 annex D, the lowest bit first: 8 x 8 RGB of 8 bits without extra channels.
-JPEG_XL_HEADER = "1" "00000" "100" "0" "0" "0" "00" "1" "00" "0"
+JPEG_XL_HEADER = "100000100000001000"
 JPEG_XL_COLOURS = {
-    "0" "1": "",  # an ICC profile
-    "0" "0" "00" "10" "01" "1001" "0" "01" "1101": "",  # Display P3
-    "0" "0" "00" "10" "10" "0" "01" "1101": "sRGB",
-    "0" "0" "00" "10" "10" "0" "01" "0110": "linear",
-    "0" "0" "00" "10" "10" "1" + "1" * 24: "",  # a plain power
-    "0" "0" "10" "10" "0" "01" "1101": "sRGB",  # grey
+    "01": "",  # an ICC profile
+    "0000100110010011101": "",  # Display P3
+    "000010100011101": "sRGB",
+    "000010100010110": "linear",
+    "000010101" + "1" * 24: "",  # a plain power
+    "0010100011101": "sRGB",  # grey
     "1": "sRGB",
 }
 

@@ -27,7 +27,16 @@ from smalti.image.picture import as_picture
 from smalti.image.refusals import reason
 from smalti.image.samples import to_depth, to_float, to_uint8
 
-__all__ = ["MAX_PIXELS", "as_picture", "load", "save", "to_bytes", "to_depth", "to_float", "to_uint8"]
+__all__ = [
+    "MAX_PIXELS",
+    "as_picture",
+    "load",
+    "save",
+    "to_bytes",
+    "to_depth",
+    "to_float",
+    "to_uint8",
+]
 
 
 def load(

@@ -171,7 +171,9 @@ class _Bits:
     def preview(self) -> None:
         small = self.flag()
         choices = (
-            ((16, 0), (32, 0), (1, 5), (33, 9)) if small else ((1, 6), (65, 8), (321, 10), (1345, 12))
+            ((16, 0), (32, 0), (1, 5), (33, 9))
+            if small
+            else ((1, 6), (65, 8), (321, 10), (1345, 12))
         )
         if not self._by_ratio(self.number(*choices)):
             self.number(*choices)

@@ -167,9 +167,10 @@ def _samples(picture: Image.Image, profile: bytes | None) -> np.ndarray:
 
 def _raw_mode(picture: Image.Image) -> str:
     """How Pillow is about to unpack the file's samples; empty where a library hides it."""
-    if not picture.tile:
+    tile = getattr(picture, "tile", None)  # of a file's; gone once it is decoded
+    if not tile:
         return ""
-    args = picture.tile[0].args
+    args = tile[0].args
     raw_mode = args[0] if isinstance(args, tuple) and args else args
     return raw_mode if isinstance(raw_mode, str) else ""
 
