@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from smalti.errors import ImageError, OptionError
+from smalti.image.transfer import linear_to_srgb, srgb_to_linear
 from smalti.textures import mip_chain
-from smalti.textures.mips import FILTERS, linear_to_srgb, srgb_to_linear
+from smalti.textures.mips import FILTERS
 
-from conftest import make_tensor
+from conftest import make_picture
 
 LEVELS = np.arange(256)
 
 
 def rgba(height: int, width: int, *, opaque: bool = False, seed: int = 0) -> np.ndarray:
-    picture = make_tensor(4, height, width, seed).permute(1, 2, 0).numpy()
-    image = np.rint(picture * 255).astype(np.uint8)
+    image = make_picture(4, height, width, seed)
     if opaque:
         image[..., 3] = 255
     return image
