@@ -5,21 +5,21 @@ import zlib
 import numpy as np
 import pytest
 import texture2ddecoder
+from PIL import Image
 
-import smalti
+from native_builds import on_every_build
 from smalti import native
-from smalti.bc7 import rdo, rdo_fit
+from smalti.bc7 import rdo
 from smalti.bc7.decode import decode_blocks, decode_image
 from smalti.bc7.encode import encode_image
 from smalti.bc7.layout import WEIGHTS
 from smalti.bc7.partitions import PARTITIONS
-from smalti.bc7.rdo_block import load, new_block, squared_error
+from smalti.bc7.rdo_reference import Block, Segment
+from smalti.bc7.rdo_reference_fit import FREE, fit_1, fit_6, indices_1, indices_6
 from smalti.bc7.reference import decode_block
+from smalti.bc7.seed import encode_seed
+from smalti.cli.paths import BUNDLED
 from smalti.errors import FormatError, ImageError, OptionError
-
-from conftest import ROOT
-
-PICTURES = ROOT / "src" / "smalti" / "assets" / "pictures"
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,8 @@ def cat_blocks(cat):
 
 
 def rgba(name):
-    colour = smalti.load(PICTURES / f"{name}.png")[:3].permute(1, 2, 0).numpy()
-    colour = np.round(colour * 255).astype(np.uint8)
-    return np.dstack([colour, np.full(colour.shape[:2], 255, np.uint8)])
+    with Image.open(BUNDLED / f"{name}.png") as picture:
+        return np.asarray(picture.convert("RGBA"))
 
 
 def with_alpha(image):
@@ -124,56 +123,77 @@ def test_blocks_of_all_modes_are_read(cat):
     assert kept[0]
 
 
+CASES = {  # picture, which blocks of it, Lagrangian, window, weights
+    "opaque": ("cat", "search", 4, 37, (1, 1, 1, 1)),
+    "few colours": ("screen", "search", 4, 37, (4, 4, 4, 1)),
+    "alpha": ("alpha", "search", 8, 64, (2, 0, 5, 200)),
+    "mode 6": ("alpha", "pca", 30, 5, (1, 1, 1, 1)),
+    "all modes": ("random", "mixed", 300, 37, (1, 1, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_same_bytes_as_the_readable_twin_on_every_build(case, cat):
+    name, source, lagrangian, window, weights = CASES[case]
+    if name == "random":
+        blocks = np.concatenate([mixed_blocks(100)] * 2)
+        image = decode_blocks(blocks).reshape(8, 25, 4, 4, 4).swapaxes(1, 2).reshape(32, 100, 4)
+        image = image[:30, :98]
+    else:
+        whole = with_alpha(cat) if name == "alpha" else rgba(name)
+        image = np.ascontiguousarray(whole[40:78, 30:95])
+    if source == "mixed":
+        blocks = blocks.tobytes()
+    else:
+        blocks = encode_image(image) if source == "search" else encode_seed(image, "pca")
+    twin = Segment(blocks, image, lagrangian, window, weights).optimise()
+    assert twin != blocks
+
+    def optimise():
+        options = {"lagrangian": lagrangian, "window": window, "weights": weights}
+        return (np.frombuffer(rdo.optimise(blocks, image, **options), np.uint8),)
+
+    assert on_every_build(optimise)[0].tobytes() == twin
+
+
 def test_error_of_a_block_is_that_of_its_texels(cat):
     image = with_alpha(cat)
     weights = np.array([1, 2, 3, 4], dtype=np.float32)
-    block = new_block()
     for row, column in [(0, 0), (20, 32), (32, 32), (40, 20)]:
-        load(image, row, column, weights, block)
-        code = mixed_blocks(1, seed=row)[0]
-        decoded = decode_block(code.tobytes())
-        block.decoded[:] = decoded.reshape(-1).view(np.uint32)
+        block = Block(image, row, column, weights)
+        decoded = decode_block(mixed_blocks(1, seed=row)[0].tobytes())
         texels = image[4 * row : 4 * row + 4, 4 * column : 4 * column + 4].reshape(16, 4)
         squares = (decoded.astype(int) - texels) ** 2 * [1, 2, 3, 4]
         squares[texels[:, 3] == 0, :3] = 0
-        assert squared_error(block) == squares.sum()
+        assert block.squared_error(decoded) == squares.sum()
 
 
-def test_fitted_endpoints_are_near_least_squares(cat):
+def test_fitted_endpoints_are_near_least_squares():
     """Rounding aside, no endpoints are better.
 
     It moves an endpoint by 1 level at most in mode 6 and by 2 in mode 1, where p-bits are given,
     and a texel by another half.
     """
     rng = np.random.default_rng(0)
-    importance = np.ones(64, dtype=np.float32)
-    w_6 = np.array(WEIGHTS[4])
+    counts = np.ones((16, 4), dtype=bool)
     for code in mixed_blocks(400):
         texels = rng.integers(40, 200, 4) + rng.integers(-20, 20, (16, 4))
+        low, high = map(int, code.view(np.uint64))
         if code[0] & 127 == 64:
-            high = int(code.view(np.uint64)[1])
-            fitted = rdo_fit.fit_6(np.uint64(high), flat(texels), importance, -1, -1)
-            words = np.array([fitted, high], dtype=np.uint64)
-            weights = w_6[[(high >> (4 * t if t else 1)) & (15 if t else 7) for t in range(16)]]
+            words = (fit_6(high, texels, counts, (FREE, FREE)), high)
+            weights = np.array(WEIGHTS[4])[indices_6(high)]
             subsets, channels, slack = np.zeros(16, int), 4, 1.5**2
         elif code[0] & 3 == 2:
             texels[:, 3] = 255
-            fitted = rdo_fit.fit_1(*code.view(np.uint64), flat(texels), importance)
-            words = np.array(fitted, dtype=np.uint64)
-            partition = code[0] >> 2
-            weights = np.array(WEIGHTS[3])[
-                [int(rdo_fit.index_1(code.view(np.uint64)[1], partition, t)) for t in range(16)]
-            ]
+            words = fit_1(low, high, texels, counts)
+            partition = low >> 2 & 63
+            weights = np.array(WEIGHTS[3])[indices_1(high, partition)]
             subsets, channels, slack = PARTITIONS[1, partition], 3, 2.5**2
         else:
             continue
-        decoded = decode_block(words.tobytes()).astype(int)
+        decoded = decode_block(np.array(words, dtype=np.uint64).tobytes()).astype(int)
         error = ((decoded - texels) ** 2).sum()
         assert error <= least_squares(texels, weights, subsets, channels) + 16 * channels * slack
-
-
-def flat(texels):
-    return np.ascontiguousarray(texels, dtype=np.float32).reshape(-1)
 
 
 def least_squares(texels, weights, subsets, channels):

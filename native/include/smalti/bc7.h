@@ -36,8 +36,26 @@ typedef struct smalti_bc7_seed_args {
 } smalti_bc7_seed_args;
 SMALTI_API int smalti_bc7_seed(const smalti_bc7_seed_args *args);
 
+/* Rate-distortion optimisation, in place: blocks that a general compressor makes smaller, at some
+ * cost in quality (src/smalti/bc7/rdo.py). A texel of alpha 255 or 0 that the blocks decode to just
+ * that keeps it. */
+typedef struct smalti_bc7_rdo_args {
+  uint8_t *blocks;       /* height / 4 rounded up x width / 4 rounded up x 16, of any modes */
+  const uint8_t *image;  /* height x width x 4: what they should look like */
+  const float *weights;  /* 4, whole numbers 0 .. 255: of the squared errors of R, G, B, A */
+  int64_t height, width; /* 1 or more */
+  int64_t segment;       /* blocks that are optimised one after another; threads share segments */
+  double lagrangian;     /* squared 8-bit levels, summed over a block, that one bit is worth */
+  double flat_weight;    /* error in a block without variation counts so many times */
+  double flat_limit;     /* standard deviation, in levels, from which it counts once */
+  int32_t window;        /* entries remembered, 1 .. 2048 */
+  int32_t threads;
+} smalti_bc7_rdo_args;
+SMALTI_API int smalti_bc7_rdo(const smalti_bc7_rdo_args *args);
+
 #define SMALTI_BC7_KERNELS(X) \
   X(bc7_decode)               \
+  X(bc7_rdo)                  \
   X(bc7_seed)
 
 #ifdef __cplusplus

@@ -9,9 +9,9 @@ encode               texels -> blocks: which modes and partitions to try, at whi
     quantisers           first indices,
     lines                endpoints, indices, error,
     pack                 and the 128 bits
-rdo, rdo_*           blocks -> blocks that compress better
+rdo                  blocks -> blocks that compress better
 seed                 the two engines "pca" and "nelder-mead"
-reference                 readable twin of the decoder, which tests compare with the kernels
-reference_encode, _steps, _pack, seed_reference   of the encoder and of seed
+reference            readable twin of the decoder, which tests compare with the kernels
+reference_encode, _steps, _pack, rdo_reference, _*, seed_reference   of the encoder, of rdo, of seed
 threads              one kernel over bands of rows
 """

@@ -10,12 +10,13 @@ candidate, R a model of the bits that it takes (`rdo_rate`). The idea of a greed
 encoded bytes is R. Geldreich's ("RDO BC7 encoding", 2021); the fits and the books of distinct
 entries are made for this encoder.
 
-    rdo          what the public function is, and its checks
-    rdo_kernel   the search, block after block
-    rdo_book     the books of earlier entries, and their scans
-    rdo_fit      endpoints for indices, indices for endpoints
-    rdo_rate     bits
-    rdo_block    texels and errors of one block
+    rdo                what the public function is, and its checks
+    native/bc7/rdo.cpp the search, block after block
+      rdo_book.h         the books of earlier entries, and their scans
+      rdo_fit.h          endpoints for indices, indices for endpoints
+      rdo_rate.h         bits
+      rdo_block.h        texels and errors of one block
+    rdo_reference, _*  all that again, to read: the same bytes
 """
 
 import math
@@ -23,9 +24,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from smalti.bc7.layout import BLOCK_BYTES, BLOCK_SIDE, block_grid
-from smalti.bc7.rdo_kernel import optimise_segments
-from smalti.bc7.threads import run_in_bands
+from smalti import native
+from smalti.bc7.layout import BLOCK_BYTES, block_grid
 from smalti.errors import FormatError, ImageError, OptionError
 
 WINDOW = 512  # entries
@@ -40,6 +40,11 @@ SEGMENT = 1 << 15
 # from no variation up to a standard deviation of FLAT_LIMIT levels, where it counts once.
 FLAT_WEIGHT = 10.0
 FLAT_LIMIT = 10.0
+
+_optimise = native.kernel(
+    "bc7_rdo", blocks="out u8", image="in u8", weights="in f32", height="i64", width="i64",
+    segment="i64", lagrangian="f64", flat_weight="f64", flat_limit="f64", window="i32", threads="i32",
+)  # fmt: skip
 
 
 def optimise(
@@ -89,20 +94,17 @@ def optimise(
     if lagrangian == 0:
         return bytes(blocks)
 
-    words = np.frombuffer(blocks, dtype="<u8").astype(np.uint64).reshape(-1, 2)
-    image = np.ascontiguousarray(image).view()
-    image.flags.writeable = False  # one compiled kernel for arrays of both kinds
-    run_in_bands(
-        optimise_segments,
-        -(-len(words) // SEGMENT),
-        min(SEGMENT, len(words)) * BLOCK_SIDE * BLOCK_SIDE,
-        words,
-        image,
-        float(lagrangian),
-        np.array(weights, dtype=np.float32),
-        window,
-        SEGMENT,
-        FLAT_WEIGHT,
-        FLAT_LIMIT,
+    optimised = np.frombuffer(blocks, dtype=np.uint8).copy()
+    _optimise(
+        blocks=optimised,
+        image=np.ascontiguousarray(image),
+        weights=np.array(weights, dtype=np.float32),
+        height=height,
+        width=width,
+        segment=SEGMENT,
+        lagrangian=lagrangian,
+        flat_weight=FLAT_WEIGHT,
+        flat_limit=FLAT_LIMIT,
+        window=window,
     )
-    return words.astype("<u8", copy=False).tobytes()
+    return optimised.tobytes()

@@ -38,7 +38,13 @@ CONTRACTION = 0.55
 SHRINK = 0.45
 
 _encode = native.kernel(
-    "bc7_seed", image="in u8", blocks="out u8", height="i64", width="i64", search="i32", threads="i32"
+    "bc7_seed",
+    image="in u8",
+    blocks="out u8",
+    height="i64",
+    width="i64",
+    search="i32",
+    threads="i32",
 )
 
 
