@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import smalti
@@ -31,13 +32,13 @@ def test_encode_info_decode(folder, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, "decode", "a.smt", "b.png")
     assert code == 0
     assert "30 x 20, RGB" in out
-    assert (smalti.load("b.png") - smalti.load("a.png")).abs().mean() < 0.02
+    assert np.abs(smalti.load("b.png").astype(int) - smalti.load("a.png")).mean() < 5
 
 
 def test_dds(folder, monkeypatch, capsys):
     assert run(monkeypatch, capsys, "encode", "a.png", "a.dds")[0] == 0
     assert run(monkeypatch, capsys, "decode", "a.dds", "b.png", "--window", "8x4+2+3")[0] == 0
-    assert smalti.load("b.png").shape[1:] == (4, 8)
+    assert smalti.load("b.png").shape == (4, 8, 4)
     code, _, err = run(monkeypatch, capsys, "encode", "a.png", "b.dds", "--codec", "rgba-ae")
     assert (code, err) == (1, "smalti: a.png: rgba-ae writes .smt files, no .dds\n")
     assert not Path("b.dds").exists()

@@ -16,6 +16,7 @@ from smalti.cli import live as watching
 from smalti.cli.fit_state import ABOUT
 from smalti.codecs.fitted import Fitted, FittedOptions
 from smalti.fitted.fit import Fit
+from smalti.image import as_picture
 
 from conftest import make_picture, run
 
@@ -43,7 +44,8 @@ def signal_at(monkeypatch, *steps: int) -> None:
 
 def session(steps: int = 12, channels: int = 3):
     options = FittedOptions(steps=steps, threads=1)
-    return Fitted(hidden=8).session(make_picture(channels, 40, 48), options)
+    image = as_picture(make_picture(channels, 40, 48))
+    return Fitted(hidden=8).session(image, options)
 
 
 @pytest.mark.parametrize("extra", [(), ("--texture",), ("--target-psnr", "25")])
@@ -77,7 +79,7 @@ def test_interrupted_once_it_writes_and_goes_on(folder, monkeypatch, capsys):
     assert "finishing with what has been reached" in err
     hurried = Path("b.smt").read_bytes()
     assert hurried != whole
-    assert smalti.decode(hurried).shape == (3, 40, 48)
+    assert smalti.decode(hurried).shape == (40, 48, 3)
     assert Path("b.smt.fit").exists()
     code, out, _ = run(monkeypatch, capsys, "fit", *arguments)
     assert code == 0
@@ -252,8 +254,8 @@ def test_keys(folder, monkeypatch, capsys):
     assert view.said[2].startswith("saved a.step5.reconstruction.png, a.step5.error.png, a.step5.g")
     assert view.closed
     assert "a.smt.fit is kept" in out
-    assert smalti.load("a.step5.reconstruction.png").shape == (3, 40, 48)
-    assert smalti.decode(Path("a.smt").read_bytes()).shape == (3, 40, 48)
+    assert smalti.load("a.step5.reconstruction.png").shape == (40, 48, 3)
+    assert smalti.decode(Path("a.smt").read_bytes()).shape == (40, 48, 3)
 
 
 def test_without_a_display_the_terminal_shows_the_numbers(folder, monkeypatch, capsys):

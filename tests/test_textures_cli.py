@@ -50,11 +50,11 @@ def test_texture_info_unpack_decode(smalti_, suffix):
     held = read_texture(Path(name).read_bytes())
     assert held == encode_texture([smalti.load("a.png")], mips="box", effort="fast")
     for level in range(6):
-        drawn = np.rint(smalti.load(f"out/a.level{level}.png").permute(1, 2, 0).numpy() * 255)
+        drawn = smalti.load(f"out/a.level{level}.png")
         texels = decode_surface(held, level)
         np.testing.assert_array_equal(drawn, texels[..., : drawn.shape[2]])
     assert smalti_("decode", name, "b.png")[0] == 0
-    assert smalti.load("b.png").shape == (4, 20, 32)
+    assert smalti.load("b.png").shape == (20, 32, 4)
     np.testing.assert_array_equal(smalti.load("b.png"), smalti.load("out/a.level0.png"))
 
 
@@ -65,7 +65,7 @@ def test_encode_writes_ktx2(smalti_):
     texture = read_texture(Path("a.ktx2").read_bytes())
     assert (texture.srgb, len(texture.levels)) == (True, 1)
     one, two = (smalti.decode(Path(name).read_bytes()) for name in ("a.ktx2", "a.smt"))
-    np.testing.assert_array_equal(one[:3], two)
+    np.testing.assert_array_equal(one[..., :3], two)
 
 
 def test_a_cube_and_an_array_of_cubes(smalti_):

@@ -63,11 +63,16 @@ class Codec(ABC):
     channels: ClassVar[tuple[int, ...]]  # what `encode` takes; the caller converts the rest
     efforts: ClassVar[tuple[str, ...]] = EFFORTS  # all the same to a codec that searches nothing
     max_texels: ClassVar[int | None] = None  # of a picture, for codecs that take much memory
-    settings: ClassVar[tuple[str, ...]]  # what `smalti compare` runs: "name:field=value,..."
+    settings: ClassVar[tuple[str, ...]]  # what `smalti compare --all` runs: "name:field=value,..."
+    quick: ClassVar[tuple[str, ...]] = ()  # of these, what it runs without --all; (): all of them
     own_devices: ClassVar[tuple[str, ...]] = ()  # kinds that `encode` opens itself: "gpu"
     exact: ClassVar[bool] = False  # decodes to the same 8-bit picture on every machine
     foreign: ClassVar[tuple[str, ...]] = ()  # suffixes of other formats it writes, ".dds"
     Options: ClassVar[type[Options]] = Options
+
+    @classmethod
+    def quick_settings(cls) -> tuple[str, ...]:
+        return cls.quick or cls.settings
 
     @abstractmethod
     def encode(self, image: np.ndarray, options: Options) -> list[bytes]:

@@ -1,26 +1,18 @@
-"""The `smalti` command: thin, and without torch until a command needs it."""
+"""The `smalti` command: thin, and with nothing imported that the command at hand does not need."""
 
 import os
 import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NoReturn
 
-import smalti
 from smalti.errors import SmaltiError
 
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
     try:
-        if sys.argv[1:] == ["--version"]:
-            sys.stdout.write(f"smalti {smalti.__version__}\n")
-            return
-        import tyro
-
-        from smalti.cli.commands import COMMANDS
-
-        command = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="smalti", description=smalti.__doc__.splitlines()[0]
-        )
-        sys.exit(command)
+        sys.exit(_run(sys.argv[1:]))
     except SmaltiError as error:
         fail(str(error), 1)
     except KeyboardInterrupt:
@@ -35,6 +27,46 @@ def main() -> None:
         fail(reason, 1)
 
 
-def fail(sentence: str, code: int) -> None:
+def fail(sentence: str, code: int) -> NoReturn:
     sys.stderr.write(f"smalti: {sentence}\n")
     sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    """Run the command that the words name; its exit code."""
+    from smalti.cli.commands import COMMANDS
+
+    if words[:1] == ["--version"]:
+        from smalti.cli import machine
+
+        return machine.version()
+    return _choose(COMMANDS, words, "smalti", import_module("smalti").__doc__)
+
+
+def _choose(commands: dict[str, str], words: list[str], name: str, about: str) -> int:
+    """Run one of `commands`, or say which there are."""
+    chosen, *rest = words or ["--help"]
+    if chosen in ("-h", "--help"):
+        from smalti.cli.overview import overview
+
+        sys.stdout.write(overview(commands, name, about))
+        return 0 if words else 2
+    if chosen not in commands:
+        import difflib
+
+        close = difflib.get_close_matches(chosen, commands, n=1)
+        meant = f"is {close[0]} meant? " if close else ""
+        fail(f"no command {chosen!r}; {meant}{name} --help shows them all", 2)
+    found = load(commands[chosen])
+    if isinstance(found, ModuleType):
+        return _choose(found.COMMANDS, rest, f"{name} {chosen}", found.__doc__)
+    from smalti.cli import arguments
+
+    return arguments.run(found, rest, f"{name} {chosen}")
+
+
+def load(place: str) -> Any:
+    """What "module:function" or "module" names: a function, or a module with further COMMANDS."""
+    module, _, function = place.partition(":")
+    found = import_module(module)
+    return getattr(found, function) if function else found

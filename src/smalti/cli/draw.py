@@ -2,19 +2,16 @@
 
 from pathlib import Path
 
-import tyro
-
-from smalti.cli import show
+from smalti.cli import show, streams
 from smalti.cli.paths import check_new_picture
 from smalti.errors import OptionError, SmaltiError
-from smalti.files import MAX_PIXELS
 
 MOST = 1024  # pictures of a sheet
 
 
 def draw(
-    caption: tyro.conf.Positional[str],
-    picture: tyro.conf.Positional[Path],
+    caption: str,
+    picture: Path,
     /,
     *,
     complete: Path | None = None,
@@ -23,6 +20,7 @@ def draw(
     temperature: float = 0.9,
     guidance: float = 2.0,
     scale: int = 4,
+    suffix: str = ".png",
     model: str | None = None,
     device: str = "cpu",
     overwrite: bool = False,
@@ -32,26 +30,26 @@ def draw(
     Args:
         caption: What to draw: "a seven", "the digit 7", or "a digit" for any; "an airplane",
             "a car", or "a picture" for any.
-        picture: The picture to write: .png .webp .avif .tif .bmp .jpg
+        picture: The picture to write: .png .webp .avif .tif .bmp .jpg; - is standard output.
         complete: Keep the upper half of this picture, and draw the lower one.
         count: Pictures, on one sheet.
         seed: Another one draws other pictures.
         temperature: How freely: 0 draws the likeliest picture, 1 as the model believes.
         guidance: How closely to follow the caption; 1 as the model believes.
         scale: Width and height of each of the model's texels in the picture.
+        suffix: Format of standard output.
         model: digits-lm, natural-lm, or a folder that `smalti train` wrote for either:
             runs/digits-lm/model (default: the one that knows the caption's words).
         device: torch device: cpu, cuda, mps.
         overwrite: Replace a picture that exists.
     """
-    check_new_picture(picture, overwrite)
+    check_new_picture(picture, overwrite, suffix)
     if not 1 <= scale <= 64:
         raise OptionError(f"scale {scale}; it lies in 1 .. 64")
     if not 1 <= count <= MOST:
         raise OptionError(f"{count} pictures; a sheet has 1 .. {MOST}")
     import numpy as np
 
-    from smalti import image
     from smalti.tokens.draw import Artist, Taste
     from smalti.tokens.draw_canvas import sheet, whole
 
@@ -68,16 +66,18 @@ def draw(
         if complete is None:
             drawn = artist.draw(caption, count, taste=taste, on_step=tell)
         else:
-            x = image.load(complete, max_pixels=MAX_PIXELS)
+            x = streams.load(complete)
             shown = whole(x, artist.channels, artist.side[0])
             drawn = artist.complete(np.stack([shown] * count), caption, taste=taste, on_step=tell)
-    image.save(sheet(drawn, scale), picture)
-    show.note(f"{caption} -> {picture}: {count} of {artist.side[1]} x {artist.side[0]} texels")
+    streams.save(sheet(drawn, scale), picture, suffix)
+    name = streams.output_name(picture)
+    each = f"{artist.side[1]} x {artist.side[0]} texels"
+    show.note(f"{caption} -> {name}: {count} of {each}", picture)
     return 0
 
 
 def name(
-    pictures: tyro.conf.Positional[tuple[Path, ...]],
+    pictures: tuple[Path, ...],
     /,
     *,
     model: str | None = None,
@@ -90,13 +90,12 @@ def name(
     tells whether it is an airplane or a car, the only things that it knows.
 
     Args:
-        pictures: Pictures of one thing each.
+        pictures: Pictures of one thing each; - is standard input.
         model: digits-lm, natural-lm, or a folder that `smalti train` wrote for either.
         device: torch device: cpu, cuda, mps.
     """
     if not pictures:
         raise OptionError("name at least one picture")
-    from smalti import image
     from smalti.tokens.draw import BUNDLED, Artist
     from smalti.tokens.draw_canvas import looks_like_a_digit, seen
 
@@ -104,7 +103,7 @@ def name(
     failures = 0
     for path in pictures:
         try:
-            x = image.load(path, max_pixels=MAX_PIXELS)
+            x = streams.load(path)
             chosen = model or BUNDLED[0 if looks_like_a_digit(x) else 1]
             if chosen not in artists:
                 artists[chosen] = Artist.from_pretrained(chosen, device=device)
@@ -114,12 +113,13 @@ def name(
             raise
         except (SmaltiError, OSError) as error:
             failures += 1
-            show.error(str(error) if path.name in str(error) else f"{path}: {error}")
+            where = streams.input_name(path)
+            show.error(str(error) if path.name in str(error) else f"{where}: {error}")
             continue
         chances = artist.name(shown[None])[0]
         best = int(chances.argmax())
         show.note(
-            f"{path}: {artist.words.caption(best)}, {100 * float(chances[best]):.1f} % "
+            f"{streams.input_name(path)}: {artist.words.caption(best)}, {100 * float(chances[best]):.1f} % "
             f"of the {len(chances)} labels of {chosen}"
         )
     return 1 if failures else 0

@@ -3,21 +3,19 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
-
-from smalti.cli import show
+from smalti.cli import show, streams
 from smalti.errors import OptionError
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
-    from torch import Tensor
 
 SUBJECTS = ("bc7", "textures", "sizes")
 
 
 def explain(
-    subject: tyro.conf.Positional[str],
-    picture: tyro.conf.Positional[Path | None] = None,
+    subject: str,
+    picture: Path | None = None,
     /,
     *,
     block: str | None = None,
@@ -55,7 +53,6 @@ def explain(
         raise OptionError(f"{steps} steps; a fit takes at least 1")
     if large < 0:
         raise OptionError(f"a latent of {large} cells a side; 0 is for none")
-    from smalti import api
     from smalti.explain import drawing
     from smalti.files import write_atomically
 
@@ -65,9 +62,9 @@ def explain(
     elif picture is None:
         raise OptionError(f"name the picture: smalti explain {subject} a.png")
     elif subject == "textures":
-        figures = _textures(api.load(picture), steps, picture.name)
+        figures = _textures(picture, steps, streams.input_name(picture))
     else:
-        figures = _bc7(picture, block, effort, picture.name)
+        figures = _bc7(streams.load(picture), block, effort, streams.input_name(picture))
     suffix = ".svg" if svg else ".png"
     for name, figure in figures:
         if isinstance(figure, str):
@@ -81,7 +78,7 @@ def explain(
 
 
 def _bc7(
-    picture: Path, block: str | None, effort: str, name: str
+    picture: "np.ndarray", block: str | None, effort: str, name: str
 ) -> list[tuple[str, "Figure | str"]]:
     from smalti.explain import bc7
 
@@ -89,18 +86,23 @@ def _bc7(
     return bc7.draw_all(picture, block=chosen, effort=effort, name=name)
 
 
-def _textures(image: "Tensor", steps: int, name: str) -> list[tuple[str, "Figure"]]:
+def _textures(picture: Path, steps: int, name: str) -> list[tuple[str, "Figure"]]:
+    import numpy as np
+    import torch
+
     from smalti import texture_study
     from smalti.explain import textures
-    from smalti.image import to_uint8
+    from smalti.image import to_float, to_uint8
 
-    if len(image) in (2, 4):  # over white
-        image = image[:-1] * image[-1:] + 1 - image[-1:]
-    image = image.expand(3, -1, -1).contiguous()
+    x = to_float(streams.load(picture))
+    if x.shape[2] in (2, 4):  # over white
+        x = x[..., :-1] * x[..., -1:] + 1 - x[..., -1:]
+    x = np.broadcast_to(x, (*x.shape[:2], 3))
+    image = torch.from_numpy(x.transpose(2, 0, 1).copy())
     with show.progress() as bar:
         found = texture_study.study(image, steps=steps, on_step=bar)
     return textures.draw_all(
-        to_uint8(image), found.hash, found.latent, found.activations, name=name
+        to_uint8(x), found.hash, found.latent, found.activations, name=name
     )
 
 

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
 from smalti.cli import show
 
 
 def export(
-    model: tyro.conf.Positional[str],
-    out: tyro.conf.Positional[Path],
+    model: str,
+    out: Path,
     /,
     *,
     format: Literal["onnx"] = "onnx",

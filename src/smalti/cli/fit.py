@@ -7,30 +7,27 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import tyro
+from typing import TYPE_CHECKING
 
 from smalti.cli import live as watching
-from smalti.cli import paths, show
+from smalti.cli import paths, show, streams
 from smalti.errors import ImageError, OptionError
-from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, write_atomically
+from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
 
     from smalti.cli.fit_state import StateFile
     from smalti.codec import Codec, Options
     from smalti.fitted.session import Session
     from smalti.live import Frame
 
-Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 SECONDS_BETWEEN_FRAMES = 0.5
 
 
 def fit(
-    inputs: tyro.conf.Positional[tuple[Path, ...]],
+    inputs: tuple[Path, ...],
     /,
     *,
     codec: str = "fitted",
@@ -39,13 +36,13 @@ def fit(
     target_bpp: float | None = None,
     target_psnr: float | None = None,
     steps: int | None = None,
-    texture: Flag = False,
+    texture: bool = False,
     seed: int | None = None,
     threads: int | None = None,
     device: str | None = None,
-    live: Flag = False,
+    live: bool = False,
     max_pixels: int = MAX_PIXELS,
-    overwrite: Flag = False,
+    overwrite: bool = False,
 ) -> int:
     """Fit a small network to one picture, step by step: `smalti fit a.png a.smt`.
 
@@ -53,7 +50,8 @@ def fit(
     Ctrl-C stops at once.
 
     Args:
-        inputs: The picture, and the .smt file if it shall not stand beside it.
+        inputs: The picture, and the .smt file if it shall not stand beside it; - is standard
+            input or output, from which no fit can go on.
         codec: One that is fitted, with settings if wanted: fitted:hidden=32
         effort: How many steps: ultrafast, fast, medium, high, best (default: medium).
         lmbda: Mean squared error (of 1) that a bit a texel may buy; larger makes smaller files.
@@ -62,7 +60,7 @@ def fit(
         steps: How many, instead of --effort.
         texture: Any texel can be decoded alone, from few values.
         seed: Of the first weights and the noise.
-        threads: How many (default: one a core).
+        threads: How many (default: one a core, or SMALTI_NUM_THREADS).
         device: cpu or cuda (needs Triton).
         live: Watch it learn, in a window or, without a display, in the terminal.
         max_pixels: Refuse pictures of more texels than this.
@@ -72,11 +70,11 @@ def fit(
     if len(jobs) != 1:
         raise OptionError(f"{len(jobs)} pictures; a fit is of one")
     [(source, target)] = jobs
-    state_path = target.with_name(f"{target.name}.fit")
-    if target.exists() and len(inputs) == 1 and not overwrite and not state_path.exists():
+    state_path = None if streams.is_pipe(target) else target.with_name(f"{target.name}.fit")
+    goes_on = state_path is None or state_path.exists()
+    if target.exists() and len(inputs) == 1 and not overwrite and not goes_on:
         raise OptionError(f"{target} exists; add --overwrite to replace it")
 
-    from smalti import api
     from smalti.cli.fit_state import StateFile, about
 
     for name, value in (("--target-bpp", target_bpp), ("--target-psnr", target_psnr)):
@@ -93,14 +91,17 @@ def fit(
         "device": device,
     }
     chosen, options = _chosen(codec, {k: v for k, v in given.items() if v is not None}, texture)
-    image = api.load(source, max_pixels=max_pixels)
-    if chosen.max_texels and image[0].numel() > chosen.max_texels:
+    image = streams.load(source, max_pixels=max_pixels)
+    texels = image.shape[0] * image.shape[1]
+    if chosen.max_texels and texels > chosen.max_texels:
         raise ImageError(
-            f"{source}: {image[0].numel():,} texels; {chosen.name} takes at most {chosen.max_texels:,}"
+            f"{streams.input_name(source)}: {texels:,} texels; {chosen.name} takes at most "
+            f"{chosen.max_texels:,}"
         )
     session = chosen.session(image, options)
     state = StateFile(state_path, about(image, chosen, options, session.fit.steps))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if state_path:
+        target.parent.mkdir(parents=True, exist_ok=True)
     return _run(session, state, source, target, image, chosen, live=live)
 
 
@@ -125,7 +126,7 @@ def _run(
     state: "StateFile",
     source: Path,
     target: Path,
-    image: "Tensor",
+    image: "np.ndarray",
     codec: "Codec",
     *,
     live: bool,
@@ -133,31 +134,34 @@ def _run(
     from smalti.interrupts import StopSignals
 
     before = 0.0
-    if state.path.exists():
+    if state.exists():
         before = state.load(session)
-        show.note(f"resumed at step {session.fit.done:,} of {session.fit.steps:,}")
+        show.note(f"resumed at step {session.fit.done:,} of {session.fit.steps:,}", target)
     started = time.monotonic()
-    view = watching.view_of(f"smalti fit {source.name}", live=live)
+    view = watching.view_of(f"smalti fit {streams.input_name(source)}", live=live)
     try:
         with StopSignals() as stop:
             end = _attend(session, state, view, target, before, lambda: stop.arrived)
             data = _content(codec, image, session.sections())
-            write_atomically(target, data)
+            streams.write(target, data)
             if end == "done":
                 state.remove()
     except KeyboardInterrupt:
         view.close()
-        kept = f"; {state.path} is kept, {_again()}" if state.path.exists() else ""
+        kept = f"; {state.path} is kept, {_again()}" if state.exists() else ""
         show.error(f"interrupted, no half-written file is left{kept}")
         return 130
     except BaseException:
         view.close()
         raise
     view.close()
-    show.note(f"{source} -> {target}: {_summary(data, image)}, {time.monotonic() - started:.2f} s")
+    names = f"{streams.input_name(source)} -> {streams.output_name(target)}"
+    seconds = time.monotonic() - started
+    show.note(f"{names}: {_summary(data, image)}, {seconds:.2f} s", target)
     if end == "done":
         return 0
-    show.note(f"the fit can go on: {state.path} is kept, {_again()}")
+    if state.exists():
+        show.note(f"the fit can go on: {state.path} is kept, {_again()}")
     return 130 if end == "stopped" else 0
 
 
@@ -194,41 +198,48 @@ def _attend(
     return end
 
 
-def _content(codec: "Codec", image: "Tensor", sections: list[bytes]) -> bytes:
+def _content(codec: "Codec", image: "np.ndarray", sections: list[bytes]) -> bytes:
     from smalti import container, registry
     from smalti.codec import pack_config
 
+    height, width, channels = image.shape
     return container.write(
         container.Container(
-            registry.wire_number(codec.name), *image.shape, pack_config(codec), tuple(sections)
+            codec=registry.wire_number(codec.name),
+            channels=channels,
+            height=height,
+            width=width,
+            config=pack_config(codec),
+            sections=tuple(sections),
         )
     )
 
 
-def _summary(data: bytes, image: "Tensor") -> str:
+def _summary(data: bytes, image: "np.ndarray") -> str:
     from smalti import api
     from smalti.eval.metrics import psnr
-    from smalti.image import to_uint8
+    from smalti.image import as_picture, to_uint8
 
-    texels = image[0].numel()
+    texels = image.shape[0] * image.shape[1]
     decoded = api.decode(data, max_pixels=texels)
     return (
         f"{len(data):,} bytes, {8 * len(data) / texels:.3f} bpp, "
-        f"{psnr(to_uint8(image), to_uint8(decoded)):.2f} dB, "
+        f"{psnr(to_uint8(image), as_picture(decoded)):.2f} dB, "
         f"{3 * texels / len(data):.1f} times smaller than RGB"
     )
 
 
 def _snapshot(frame: "Frame", target: Path) -> list[Path]:
     """The panels of a frame as PNGs beside the output."""
-    from smalti.image import from_uint8, save
+    from smalti.image import save
     from smalti.live import panels
 
     written = []
     for caption, picture in list(panels(frame).items())[1:]:
         name = caption.partition(",")[0].replace(" ", "-")
-        path = target.with_name(f"{target.stem}.step{frame.seen}.{name}.png")
-        save(from_uint8(picture), path)
+        stem = "fit" if streams.is_pipe(target) else target.stem
+        path = target.with_name(f"{stem}.step{frame.seen}.{name}.png")
+        save(picture, path)
         written.append(path)
     return written
 

@@ -13,7 +13,7 @@ import smalti
 from smalti.errors import OptionError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
 
     from smalti.codec import Codec, Options
     from smalti.fitted.session import Session
@@ -24,12 +24,12 @@ SECONDS_BETWEEN = 15
 SHARE = 0.05  # of the time, at most, for saving
 
 
-def about(image: "Tensor", codec: "Codec", options: "Options", steps: int) -> dict[str, str]:
+def about(image: "np.ndarray", codec: "Codec", options: "Options", steps: int) -> dict[str, str]:
     """What two fits must have in common for one to go on where the other stopped."""
     settings = {**asdict(codec), **asdict(options)}
-    pixels = hashlib.sha256(image.contiguous().numpy().tobytes()).hexdigest()
+    pixels = hashlib.sha256(image.tobytes()).hexdigest()
     return {
-        "picture": f"{tuple(image.shape)} {pixels}",
+        "picture": f"{image.shape} {image.dtype} {pixels}",
         "release": smalti.__version__,
         "steps": str(steps),
         **{key: str(value) for key, value in settings.items() if key not in NO_MATTER},
@@ -37,11 +37,17 @@ def about(image: "Tensor", codec: "Codec", options: "Options", steps: int) -> di
 
 
 class StateFile:
-    """OUTPUT.fit: a session's own archive with one member more, what it is a fit of."""
+    """OUTPUT.fit: a session's own archive with one member more, what it is a fit of.
 
-    def __init__(self, path: Path, about: dict[str, str]) -> None:
+    Without a path, as of a fit to standard output, nothing is kept.
+    """
+
+    def __init__(self, path: Path | None, about: dict[str, str]) -> None:
         self.path, self.about = path, about
         self._due = time.monotonic() + SECONDS_BETWEEN
+
+    def exists(self) -> bool:
+        return self.path is not None and self.path.exists()
 
     def load(self, session: "Session") -> float:
         """Let a session go on from the file; the seconds that were spent on the fit.
@@ -82,6 +88,8 @@ class StateFile:
 
     def save(self, session: "Session", seconds: float) -> None:
         """Whole or not at all, like every file that smalti writes."""
+        if self.path is None:
+            return
         started = time.monotonic()
         temporary = self.path.with_name(f".{secrets.token_hex(8)}.tmp")
         try:
@@ -95,4 +103,5 @@ class StateFile:
         self._due = now + max(SECONDS_BETWEEN, (now - started) / SHARE)
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)

@@ -1,33 +1,35 @@
-"""`smalti material fit`, `decode`, `info` and `export`: neural textures of whole materials."""
+"""Neural textures of whole materials: fit their maps together, draw them, export them."""
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import tyro
-
-from smalti.cli import geometry, show
+from smalti.cli import geometry, machine, show, streams
 from smalti.errors import FormatError, OptionError
 from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, WRITTEN_SUFFIXES, write_atomically
 
 if TYPE_CHECKING:
     from smalti.material import Material
 
-Positional = tyro.conf.Positional
-Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-Sources = Positional[tuple[Path, ...]]
+COMMANDS = {  # of `smalti material`
+    "fit": "smalti.cli.material:fit",
+    "decode": "smalti.cli.material:decode",
+    "info": "smalti.cli.material:info",
+    "export": "smalti.cli.material:export",
+}
 
 
 def fit(
-    sources: Sources,
+    sources: tuple[Path, ...],
     /,
     *,
     bpp: float = 5.0,
     effort: str = "medium",
     weights: str = "",
-    repeat: Flag = False,
+    repeat: bool = False,
     rounds: int | None = None,
     seed: int = 0,
+    threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> int:
     """Fit the maps of a material: `smalti material fit rock/ rock.smt`.
@@ -37,16 +39,19 @@ def fit(
     written. A second interruption writes nothing.
 
     Args:
-        sources: A folder of maps, or the maps themselves; last the .smt file to write.
+        sources: A folder of maps, or the maps themselves; last the .smt file to write, or - for
+            standard output.
         bpp: Bits a texel in memory at most: all maps, all mip levels and the network.
         effort: How long to fit: ultrafast, fast, medium, high, best.
         weights: Of the maps' errors, as in albedo=1,normal=2 (default: 1 each).
         repeat: The maps are tiled: nothing ends at their edges.
         rounds: How often every texel is looked at; by effort without.
         seed: Of the first weights and the order of the blocks.
+        threads: How many (default: one a core, or SMALTI_NUM_THREADS).
         max_pixels: Refuse maps of more texels than this.
     """
     pictures, target = _pictures(sources)
+    machine.use_threads(threads)
 
     from smalti.image import load
     from smalti.interrupts import StopSignals
@@ -68,12 +73,13 @@ def fit(
         )
         stopped = signals.arrived
     data = write_material(fitted)
-    write_atomically(target, data)
+    streams.write(target, data)
     texels = fitted.texture.layout.height * fitted.texture.layout.width
     show.note(
-        f"{target}: {len(maps)} maps, {fitted.texture.layout.channels} channels, "
+        f"{streams.output_name(target)}: {len(maps)} maps, {fitted.texture.layout.channels} channels, "
         f"{fitted.texture.layout.bpp:.2f} bpp in memory, {len(data):,} bytes = "
-        f"{8 * len(data) / texels:.2f} bpp on disk, {time.perf_counter() - started:.1f} s"
+        f"{8 * len(data) / texels:.2f} bpp on disk, {time.perf_counter() - started:.1f} s",
+        target,
     )
     if stopped:
         show.error("interrupted: this is the best so far")
@@ -82,8 +88,8 @@ def fit(
 
 
 def decode(
-    file: Positional[Path],
-    folder: Positional[Path],
+    file: Path,
+    folder: Path,
     /,
     *,
     map: str | None = None,
@@ -92,12 +98,12 @@ def decode(
     size: str | None = None,
     suffix: str = ".png",
     max_pixels: int = MAX_PIXELS,
-    overwrite: Flag = False,
+    overwrite: bool = False,
 ) -> int:
     """Draw the maps of a material: `smalti material decode rock.smt folder`.
 
     Args:
-        file: The .smt file.
+        file: The .smt file; - is standard input.
         folder: For the pictures, one a map; made if it is not there.
         map: Only this map.
         mip: Mip level, 0 the largest.
@@ -119,7 +125,7 @@ def decode(
     from smalti.image import save
     from smalti.neural.maps import channel_slices
 
-    held = _open(file, max_pixels)
+    held, _ = _open(file, max_pixels)
     slices = channel_slices(held.maps)
     if map is not None and map not in slices:
         raise OptionError(f"no map {map!r} in {file}; its maps are {', '.join(slices)}")
@@ -135,23 +141,24 @@ def decode(
         texels = texture.window(*box, mip=mip) if box else texture.mip(mip)
     folder.mkdir(parents=True, exist_ok=True)
     for name, target in targets.items():
-        save(texels[slices[name]], target)
-        show.note(f"{target}: {texels.shape[2]} x {texels.shape[1]}")
+        save(texels[..., slices[name]], target)
+        show.note(f"{target}: {texels.shape[1]} x {texels.shape[0]}")
     return 0
 
 
-def info(file: Positional[Path], /, *, max_pixels: int = MAX_PIXELS) -> int:
+def info(file: Path, /, *, max_pixels: int = MAX_PIXELS) -> int:
     """What a material holds, and what it takes in memory and on disk.
 
     Args:
-        file: The .smt file.
+        file: The .smt file; - is standard input.
         max_pixels: Refuse files of more texels than this.
     """
-    held = _open(file, max_pixels)
+    held, size = _open(file, max_pixels)
     layout = held.texture.layout
     texels = layout.height * layout.width
-    size = file.stat().st_size
-    show.note(f"{file}: {layout.width} x {layout.height}, {layout.mip_count} mip levels")
+    show.note(
+        f"{streams.input_name(file)}: {layout.width} x {layout.height}, {layout.mip_count} mip levels"
+    )
     for each in held.maps:
         show.note(f"  {each.name:<12} {each.kind}, {show.CHANNELS[each.channels]}")
     for name, grid in (("fine", layout.fine), ("coarse", layout.coarse)):
@@ -169,15 +176,15 @@ def info(file: Positional[Path], /, *, max_pixels: int = MAX_PIXELS) -> int:
 
 
 def export(
-    file: Positional[Path],
-    folder: Positional[Path],
+    file: Path,
+    folder: Path,
     /,
     *,
     shader: Literal["glsl", "wgsl", "slang"] | None = None,
     bc: Literal["dds", "ktx2"] | None = None,
     effort: str = "medium",
     max_pixels: int = MAX_PIXELS,
-    overwrite: Flag = False,
+    overwrite: bool = False,
 ) -> int:
     """Write a material for an engine: `smalti material export rock.smt folder --shader wgsl`.
 
@@ -186,7 +193,7 @@ def export(
     with all mip levels, for engines that shall not decode.
 
     Args:
-        file: The .smt file.
+        file: The .smt file; - is standard input.
         folder: Made if it is not there.
         shader: Language of the decoder: glsl, wgsl, slang.
         bc: Write block-compressed textures: dds, ktx2.
@@ -196,7 +203,7 @@ def export(
     """
     if (shader is None) == (bc is None):
         raise OptionError("name either --shader glsl|wgsl|slang or --bc dds|ktx2")
-    held = _open(file, max_pixels)
+    held, _ = _open(file, max_pixels)
     if shader:
         from smalti.neural.shaders import export_shader
 
@@ -222,29 +229,12 @@ def export(
     return 0
 
 
-_Choices = (
-    Annotated[Any, tyro.conf.subcommand(name="fit", constructor=fit)]
-    | Annotated[Any, tyro.conf.subcommand(name="decode", constructor=decode)]
-    | Annotated[Any, tyro.conf.subcommand(name="info", constructor=info)]
-    | Annotated[Any, tyro.conf.subcommand(name="export", constructor=export)]
-)
-Command = tyro.conf.OmitArgPrefixes[tyro.conf.OmitSubcommandPrefixes[_Choices]]
-
-
-def material(command: Command) -> int:
-    """Fit the maps of a material together: fit, decode, info, export.
-
-    Args:
-        command: What to do.
-    """
-    return command
-
-
 def _pictures(sources: tuple[Path, ...]) -> tuple[dict[str, Path], Path]:
     """Name -> picture of every map, and the file to write."""
-    if len(sources) < 2 or sources[-1].suffix.lower() != ".smt":
+    *named, target = sources or (Path(),)
+    if not named or not (streams.is_stream(target) or target.suffix.lower() == ".smt"):
         raise OptionError("name a folder of maps, or the maps, and last the .smt file to write")
-    *named, target = sources
+    streams.check_output(target)
     found: list[Path] = []
     for source in named:
         if source.is_dir():
@@ -278,12 +268,14 @@ def _weights(text: str) -> dict[str, float]:
     return found
 
 
-def _open(file: Path, max_pixels: int) -> "Material":
-    if not file.is_file():
+def _open(file: Path, max_pixels: int) -> tuple["Material", int]:
+    """A material, and the bytes of its file."""
+    if not streams.is_there(file):
         raise OptionError(f"{file}: no such file")
     from smalti.material import open_material
 
     try:
-        return open_material(file.read_bytes(), max_pixels=max_pixels)
+        data = streams.read(file)
+        return open_material(data, max_pixels=max_pixels), len(data)
     except FormatError as cause:
-        raise FormatError(f"{file}: {cause}") from cause
+        raise FormatError(f"{streams.input_name(file)}: {cause}") from cause

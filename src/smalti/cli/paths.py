@@ -1,26 +1,33 @@
 """From what the user names to pairs of input and output."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
+import smalti
+from smalti.cli import streams
 from smalti.errors import OptionError
 from smalti.files import WRITTEN_SUFFIXES
 from smalti.registry import FOREIGN
 
 FILES = (".smt", *FOREIGN)
-BUNDLED = Path(str(files("smalti") / "assets" / "pictures"))
+BUNDLED = Path(smalti.__file__).parent / "assets" / "pictures"
 
 
-def check_new_picture(picture: Path, overwrite: bool) -> None:
+def check_new_picture(picture: Path, overwrite: bool, suffix: str) -> None:
     """Refuse a name that is no picture's, or a picture that exists, before anything is made.
+
+    Args:
+        suffix: of a picture on standard output.
 
     Raises:
         OptionError: either.
     """
-    if picture.suffix.lower() not in WRITTEN_SUFFIXES:
-        raise OptionError(f"{picture} is no picture to write; known: {' '.join(WRITTEN_SUFFIXES)}")
-    if picture.exists() and not overwrite:
+    streams.check_output(picture)
+    written = suffix if streams.is_pipe(picture) else picture.suffix.lower()
+    if written not in WRITTEN_SUFFIXES:
+        what = f"suffix {suffix!r}" if streams.is_pipe(picture) else f"{picture}"
+        raise OptionError(f"{what} is no picture to write; known: {' '.join(WRITTEN_SUFFIXES)}")
+    if not streams.is_pipe(picture) and picture.exists() and not overwrite:
         raise OptionError(f"{picture} exists; add --overwrite to replace it")
 
 
@@ -35,8 +42,9 @@ def plan(
     """Input -> output of every file, checked before anything is written.
 
     Args:
-        inputs: files and folders; a last one that ends in one of `written`, and is not the only
-            one, is the output.
+        inputs: files, folders and -; a last one that ends in one of `written` or is -, and is not
+            the only one, is the output. What comes from standard input goes to standard output
+            where nothing else is said.
         out: folder for the outputs, or beside each input.
         overwrite: allow outputs that exist.
         read: suffixes to take from folders.
@@ -45,10 +53,12 @@ def plan(
 
     Raises:
         OptionError: no input, an output for several inputs, two inputs for one output, an output
-            that exists, an output that is its own input.
+            that exists, an output that is its own input, a pipe without an output.
     """
     named = None
-    if len(inputs) > 1 and inputs[-1].suffix.lower() in written and not inputs[-1].is_dir():
+    if len(inputs) == 1 and streams.is_stream(inputs[0]) and not out:
+        inputs = (*inputs, streams.STREAM)
+    if len(inputs) > 1 and _is_output(inputs[-1], written):
         *inputs, named = inputs
     elif len(inputs) > 1 and inputs[-1].suffix and not inputs[-1].exists():
         raise OptionError(f"{inputs[-1]} is not there to read; outputs end in {' '.join(written)}")
@@ -60,8 +70,12 @@ def plan(
     if named:
         if len(sources) != 1:
             raise OptionError(f"{len(sources)} inputs and one output, {named}; use --out FOLDER")
+        streams.check_output(named)
         jobs = [(sources[0][0], named)]
     else:
+        for path, _ in sources:
+            if streams.is_pipe(path) and not out:
+                raise OptionError(f"{path} has no place for an output beside it; name the output")
         jobs = [
             (path, (out / inner if out else path).with_suffix(suffix)) for path, inner in sources
         ]
@@ -79,6 +93,9 @@ def expand(inputs: Sequence[Path], read: tuple[str, ...]) -> list[tuple[Path, Pa
         raise OptionError("name at least one file or folder; --help shows how")
     found = []
     for path in inputs:
+        if streams.is_stream(path):
+            found.append((path, Path("stdin")))
+            continue
         if not path.exists():
             raise OptionError(f"{path}: no such file or folder")
         if not path.is_dir():
@@ -91,9 +108,15 @@ def expand(inputs: Sequence[Path], read: tuple[str, ...]) -> list[tuple[Path, Pa
     return found
 
 
+def _is_output(path: Path, written: tuple[str, ...]) -> bool:
+    return streams.is_stream(path) or (path.suffix.lower() in written and not path.is_dir())
+
+
 def _check(jobs: list[tuple[Path, Path]], *, may_replace: bool) -> None:
     first: dict[str, Path] = {}
     for source, target in jobs:
+        if streams.is_pipe(target):
+            continue
         if target.resolve() == source.resolve():
             raise OptionError(f"{target} would be written over its own input")
         key = str(target.resolve()).casefold()  # some file systems know no other difference

@@ -2,13 +2,11 @@
 
 from typing import Literal
 
-import tyro
-
 from smalti.cli import show
 
 
 def profile(
-    models: tyro.conf.Positional[tuple[str, ...]] = (),
+    models: tuple[str, ...] = (),
     /,
     *,
     size: int = 1024,
@@ -30,6 +28,7 @@ def profile(
         runs: Timed runs of each half.
     """
     from smalti import weights
+    from smalti.cli import tables
     from smalti.errors import OptionError
     from smalti.eval.profile import profile as measure
 
@@ -39,5 +38,5 @@ def profile(
     for name in models or weights.autoencoders():
         costs += measure(name, size=size, dtype=dtype, device=device, runs=runs)
     show.note(f"one picture of {size} x {size} texels, {dtype} on {device}")
-    show.costs(costs)
+    tables.costs(costs)
     return 0

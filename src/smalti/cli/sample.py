@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import tyro
-
-from smalti.cli import geometry, show
+from smalti.cli import geometry, show, streams
 from smalti.cli.paths import check_new_picture
 from smalti.errors import OptionError
 from smalti.files import MAX_PIXELS
@@ -16,7 +14,7 @@ ANY = "any"
 
 
 def sample(
-    picture: tyro.conf.Positional[Path],
+    picture: Path,
     /,
     *,
     label: tuple[str, ...] = (ANY,),
@@ -29,6 +27,7 @@ def sample(
     sampler: str = "dpm++2m",
     guidance: float = 1.5,
     noise: str = "field",
+    suffix: str = ".png",
     model: str = "r2id-mnist",
     device: str = "cpu",
     overwrite: bool = False,
@@ -36,7 +35,8 @@ def sample(
     """Draw digits of any size: `smalti sample --label 3 --size 64x40 --count 16 out.png`
 
     Args:
-        picture: The picture to write, all drawings on one sheet: .png .webp .avif .tif .bmp .jpg
+        picture: The picture to write, all drawings on one sheet: .png .webp .avif .tif .bmp .jpg;
+            - is standard output.
         label: What to draw, 0 to 9, or any; several take turns.
         latent: Latents to draw in, WIDTHxHEIGHT (default: 4x4, as in training).
         size: Of each picture in texels, WIDTHxHEIGHT; training saw 32x32 alone.
@@ -48,11 +48,12 @@ def sample(
         sampler: ddim, heun (two calls of the network a step) or dpm++2m.
         guidance: How closely to follow the label; 1 as the model believes.
         noise: field (one seed, one picture at every size of latents) or white.
+        suffix: Format of standard output.
         model: Another diffuser: a file that `smalti train r2id-mnist` wrote.
         device: torch device: cpu, cuda, mps.
         overwrite: Replace a picture that exists.
     """
-    check_new_picture(picture, overwrite)
+    check_new_picture(picture, overwrite, suffix)
     if not 1 <= count <= MOST:
         raise OptionError(f"count {count}; it lies in 1 .. {MOST}")
     if not label:
@@ -68,7 +69,7 @@ def sample(
         raise OptionError(f"{grid[0] * grid[1]:,} latents; at most {MOST_LATENTS:,}")
     import torch
 
-    from smalti import api, image, models
+    from smalti import api, models
     from smalti.diffusion import draw
     from smalti.models.diffuser import Diffuser
     from smalti.models.pictures import to_pictures
@@ -95,8 +96,9 @@ def sample(
         )
     with torch.no_grad():
         x = torch.cat([resampler.decode(part, drawn, fit=fit) for part in z.split(AT_ONCE)])
-    image.save(sheet(to_pictures(x)), picture)
-    show.note(f"{picture}: {count} of {size} texels, from {grid[1]} x {grid[0]} latents")
+    streams.save(sheet(to_pictures(x)), picture, suffix)
+    name = streams.output_name(picture)
+    show.note(f"{name}: {count} of {size} texels, from {grid[1]} x {grid[0]} latents", picture)
     return 0
 
 

@@ -7,37 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-
+from smalti.cli import streams
 from smalti.errors import SmaltiError
 
 if TYPE_CHECKING:
-    from smalti.api import CodecInfo, FileInfo
-    from smalti.codec import Codec
-    from smalti.eval.profile import Cost
-    from smalti.eval.run import Results
+    from rich.progress import Progress, TaskID
 
+    from smalti.textures import Texture
+
+SECONDS_BEFORE_BAR = 0.5  # what is done sooner shows no bar, and does not wait for its library
 SECONDS_BETWEEN_LINES = 10
-NUMBERS = ("bpp", "PSNR dB", "SSIM", "enc s", "dec s", "pictures")
-COSTS = ("parameters", "GFLOP", "ms", "GFLOP/s", "peak MB")
 CHANNELS = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}
 
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-
-def note(text: str) -> None:
-    _out.print(text, markup=False)
+def note(text: str, target: Path | None = None) -> None:
+    """A line of results; on standard error where `target`, the file, goes to standard output."""
+    stream = sys.stderr if target is not None and streams.is_stream(target) else sys.stdout
+    stream.write(f"{text}\n")
+    stream.flush()  # lines are seen as they come, through a pipe as well
 
 
 def error(text: str) -> None:
@@ -50,18 +37,49 @@ def progress() -> Iterator[Callable[[int, int, str], None]]:
 
     Where standard error is no terminal, a line every ten seconds.
     """
-    with _bar() as bar:
-        task = bar.add_task("", total=None)
+    with Bar() as bar:
         said = time.monotonic()
 
         def update(done: int, total: int, text: str) -> None:
             nonlocal said
-            bar.update(task, completed=done, total=total, description=text)
-            if not _err.is_terminal and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+            bar.update("", done, total, text)
+            if not sys.stderr.isatty() and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
                 said = time.monotonic()
                 sys.stderr.write(f"{done} of {total}: {text}\n")
 
         yield update
+
+
+class Bar:
+    """Bars on a terminal, one below the other, from the moment that something takes long."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._drawn: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._drawn:
+            self._drawn.stop()
+
+    def update(self, key: str, done: int, total: int | None, text: str) -> None:
+        """Bring the bar named `key` to done of total; None: it is not known how much there is."""
+        if self._drawn is None:
+            late = time.monotonic() - self._begun >= SECONDS_BEFORE_BAR
+            if not late or not sys.stderr.isatty():
+                return
+            self._drawn = progress_bars()
+            self._drawn.start()
+        if key not in self._tasks:
+            self._tasks[key] = self._drawn.add_task(text, total=total)
+        self._drawn.update(self._tasks[key], completed=done, total=total, description=text)
+
+    def remove(self, key: str) -> None:
+        if key in self._tasks:
+            self._drawn.remove_task(self._tasks.pop(key))
 
 
 def run_jobs(
@@ -70,123 +88,62 @@ def run_jobs(
 ) -> int:
     """Run every job, print one line for each, go on after a failure; 1 if any failed."""
     failures = 0
-    with _bar() as bar:
-        whole = bar.add_task("files", total=len(jobs), visible=len(jobs) > 1)
-        for source, target in jobs:
-            step = bar.add_task(source.name, total=None)
+    with Bar() as bar:
+        for number, (source, target) in enumerate(jobs):
+            name = streams.input_name(source)
 
-            def on_step(done: int, total: int, step=step) -> None:
-                bar.update(step, completed=done, total=total)
+            def on_step(done: int, total: int, number=number, name=name) -> None:
+                if len(jobs) > 1:
+                    bar.update("files", number, len(jobs), "files")
+                bar.update("step", done, total, Path(name).name)
 
             started = time.perf_counter()
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
+                if not streams.is_stream(target):
+                    target.parent.mkdir(parents=True, exist_ok=True)
                 line = run(source, target, on_step)
                 seconds = time.perf_counter() - started
-                note(f"{source} -> {target}: {line}, {seconds:.2f} s")
+                note(f"{name} -> {streams.output_name(target)}: {line}, {seconds:.2f} s", target)
             except (SmaltiError, OSError, MemoryError, RuntimeError) as cause:
+                if isinstance(cause, BrokenPipeError):
+                    raise
                 if isinstance(cause, RuntimeError) and "memory" not in str(cause):
                     raise  # torch says "out of memory" with it; anything else is our bug
                 failures += 1
                 text = str(cause).partition("\n")[0] or "not enough memory"
-                error(text if source.name in text else f"{source}: {text}")
-            bar.remove_task(step)
-            bar.advance(whole)
+                error(text if Path(name).name in text else f"{name}: {text}")
+            bar.remove("step")
     return 1 if failures else 0
 
 
-def file_info(path: Path, held: "FileInfo") -> None:
-    channels, height, width = held.size
-    texels = height * width
-    note(
-        f"{path}: {held.codec}, {width} x {height} {CHANNELS[channels]}, "
-        f"{held.total:,} bytes, {held.bpp:.3f} bpp"
+def texture_summary(held: "Texture") -> str:
+    """For instance "bc7 sRGB, 512 x 512, 10 levels, cube map, 2 layers"."""
+    parts = [f"{held.format} {'sRGB' if held.srgb else 'linear'}", f"{held.width} x {held.height}"]
+    parts.append(f"{len(held.levels)} level{'s' * (len(held.levels) > 1)}")
+    parts += ["cube map"] * (held.faces == 6)
+    parts += [f"{held.layers} layers"] * (held.layers > 1)
+    return ", ".join(parts)
+
+
+def progress_bars() -> "Progress":
+    """Bars on standard error, none begun."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
     )
-    note(f"  config   {held.config}")
-    if held.weights:
-        note(f"  weights  SHA-256 {held.weights}...")
-    parts = [(f"section {i}", length) for i, length in enumerate(held.sections)]
-    parts.append(("envelope", held.total - sum(held.sections)))
-    for name, length in parts:
-        note(f"  {name:<12} {length:>12,} bytes  {8 * length / texels:8.3f} bpp")
 
-
-def codec_table(
-    codecs: list["CodecInfo"], baselines: dict[str, type["Codec"]], weights: dict[str, Path]
-) -> None:
-    table = _table("codec", "what", "window", "any size", "writes", gives_way="what")
-    for codec in codecs:
-        table.add_row(
-            codec.name,
-            codec.summary,
-            _tick(codec.random_access),
-            _tick(codec.any_size),
-            " ".join(codec.writes),
-        )
-    for name, baseline in baselines.items():
-        table.add_row(name, baseline.summary, "", "", "baseline")
-    _out.print(table)
-    for name, path in weights.items():
-        note(f"weights {name}: {path.stat().st_size / 1e6:.1f} MB")
-
-
-def comparison(results: "Results") -> int:
-    """The table and the verdicts; 1 if a picture could not be read."""
-    table = _table("codec", *NUMBERS, gives_way="codec")
-    for mean in results.means():
-        table.add_row(
-            mean.contender,
-            f"{mean.bpp:.3f}",
-            f"{mean.psnr:.2f}",
-            f"{mean.ssim:.4f}",
-            f"{mean.encode_seconds:.2f}",
-            f"{mean.decode_seconds:.2f}",
-            str(mean.pictures),
-        )
-    _out.print(table)
-    for sentence in results.verdicts():
-        note(sentence)
-    unread = {row.error for row in results.failures if row.channels == 0}
-    for sentence in sorted(unread):
-        error(sentence)
-    return 1 if unread else 0
-
-
-def costs(rows: list["Cost"]) -> None:
-    table = _table("model", *COSTS, gives_way="model")
-    for row in rows:
-        table.add_row(
-            f"{row.model}, {row.half}",
-            f"{row.parameters:,}",
-            f"{row.gflop:.2f}",
-            f"{1e3 * row.seconds:.1f}",
-            f"{row.gflop / max(row.seconds, 1e-9):.0f}",
-            "-" if row.peak_mb is None else f"{row.peak_mb:.1f}",
-        )
-    _out.print(table)
-
-
-def _bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=_err,
+        console=Console(stderr=True, highlight=False, soft_wrap=True),
         transient=True,
-        disable=not _err.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # a line that is printed goes above the bars
     )
-
-
-def _table(*columns: str, gives_way: str) -> Table:
-    """A table in which one column alone gives way in a narrow terminal: no number is ever cut."""
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for name in columns:
-        justify = "right" if name in NUMBERS + COSTS else "left"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=name != gives_way)
-    return table
-
-
-def _tick(value: bool) -> str:
-    return "yes" if value else ""

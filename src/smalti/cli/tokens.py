@@ -3,15 +3,13 @@
 import sys
 from pathlib import Path
 
-import tyro
-
-from smalti.cli import show
+from smalti.cli import show, streams
 from smalti.errors import OptionError
-from smalti.files import MAX_PIXELS, write_atomically
+from smalti.files import MAX_PIXELS
 
 
 def tokens(
-    picture: tyro.conf.Positional[Path],
+    picture: Path,
     /,
     *,
     weights: str = "fsq-1m",
@@ -29,7 +27,7 @@ def tokens(
     """A picture as ids on standard output, or a folder as a data set (docs/TOKENS.md).
 
     Args:
-        picture: A picture; with --shards, a folder of them.
+        picture: A picture; - is standard input. With --shards, a folder of pictures.
         weights: An FSQ tokenizer: its name, file, folder, or repository on the hub.
         out: Write the ids to this file, .json, .npy or .txt.
         shards: Write Parquet shards of codes and captions to this folder; the same command goes on
@@ -54,13 +52,12 @@ def tokens(
         raise OptionError(f"{out} exists; add --overwrite to replace it")
     if picture.is_dir():
         raise OptionError(f"{picture} is a folder; name one picture, or add --shards OUT")
-    from smalti import image
     from smalti.tokens import ImageVocabulary, coding, files
     from smalti.weights import find, sha256
 
     if out is not None and out.suffix not in files.WRITTEN:
         raise OptionError(f"{out} is no file of ids; known: {', '.join(files.WRITTEN)}")
-    x = coding.to_rgb(image.load(picture, max_pixels=max_pixels))
+    x = coding.to_rgb(streams.load(picture, max_pixels=max_pixels))
     if side is not None:
         x = coding.square(x, side)
     model = coding.load_tokenizer(weights, device=device)
@@ -85,40 +82,41 @@ def tokens(
         height=x.shape[0],
         width=x.shape[1],
     )
-    write_atomically(out, files.to_bytes(held, out.suffix))
+    streams.write(out, files.to_bytes(held, out.suffix))
     show.note(
-        f"{picture} -> {out}: {len(ids):,} ids, {grid.shape[1]} x {grid.shape[0]} codes "
-        f"of {vocabulary.codes:,}"
+        f"{streams.input_name(picture)} -> {out}: {len(ids):,} ids, "
+        f"{grid.shape[1]} x {grid.shape[0]} codes of {vocabulary.codes:,}"
     )
     return 0
 
 
 def untokens(
-    ids: tyro.conf.Positional[Path],
-    picture: tyro.conf.Positional[Path],
+    ids: Path,
+    picture: Path,
     /,
     *,
     weights: str | None = None,
     text_size: int | None = None,
     rows: int | None = None,
     columns: int | None = None,
+    suffix: str = ".png",
     device: str = "cpu",
 ) -> int:
     """Draw the first picture of a file of ids; a malformed one is repaired, and what was is told.
 
     Args:
         ids: A .json, .npy or .txt file.
-        picture: The picture to write: .png .webp .avif .tif .bmp .jpg
+        picture: The picture to write: .png .webp .avif .tif .bmp .jpg; - is standard output.
         weights: The FSQ tokenizer (default: that of the file, or fsq-1m).
         text_size: The id of code 0 (default: as the file says, or 0).
         rows: Of codes, if you know better than the ids.
         columns: Of codes, if you know better than the ids.
+        suffix: Format of standard output.
         device: torch device: cpu, cuda, mps.
     """
     for name, count in (("rows", rows), ("columns", columns)):
         if count is not None and count < 1:
             raise OptionError(f"--{name} {count}; a picture has at least 1")
-    from smalti import image
     from smalti.tokens import ImageVocabulary, coding, files
     from smalti.weights import find, sha256
 
@@ -140,8 +138,9 @@ def untokens(
     if tuple(found.indices.shape) == (held.rows, held.columns):
         size = (held.height, held.width)
     x = coding.decode_picture(model, found.indices, height=size[0], width=size[1])
-    image.save(x, picture)
-    show.note(f"{ids} -> {picture}: {x.shape[1]} x {x.shape[0]}, {len(found.problems)} repairs")
+    streams.save(x, picture, suffix)
+    drawn = f"{x.shape[1]} x {x.shape[0]}, {len(found.problems)} repairs"
+    show.note(f"{ids} -> {streams.output_name(picture)}: {drawn}", picture)
     return 0
 
 

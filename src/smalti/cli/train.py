@@ -4,9 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import tyro
+from typing import TYPE_CHECKING
 
 from smalti.cli import show
 from smalti.errors import OptionError
@@ -18,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def train(
-    recipe: tyro.conf.Positional[str],
+    recipe: str,
     /,
     *,
     data: tuple[Path, ...] = (),
     val: tuple[Path, ...] = (),
     out: Path = Path("runs"),
-    settings: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE")] = (),
+    set: tuple[str, ...] = (),
     steps: int | None = None,
     batch: int | None = None,
     seed: int | None = None,
@@ -49,7 +47,7 @@ def train(
             of labelled pictures (docs/TOKENS.md).
         val: Validation pictures, of the same kinds; the five bundled ones without.
         out: The weights, checkpoints, log and validation pictures go to OUT/RECIPE.
-        settings: Fields of the recipe: --set side=64 optimizer.lr=1e-3; a wrong one is answered
+        set: Fields of the recipe: --set side=64 optimizer.lr=1e-3; a wrong one is answered
             with all of them.
         steps: Short for --set steps=...
         batch: Short for --set batch=... (pictures a step, in each process).
@@ -73,7 +71,7 @@ def train(
 
     short = {"steps": steps, "batch": batch, "seed": seed}
     given = [f"{field}={value}" for field, value in short.items() if value is not None]
-    chosen = recipes.recipe_of(recipe, [*settings, *given])
+    chosen = recipes.recipe_of(recipe, [*set, *given])
     options = Options(
         precision=precision,
         workers=workers,

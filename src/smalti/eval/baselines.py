@@ -5,18 +5,18 @@ of the registry: `smalti compare` runs them, `smalti encode` does not.
 """
 
 import io
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
+from smalti import extras
 from smalti.codec import Codec, Options, Size
-from smalti.errors import FormatError, ImageError, OptionError
-from smalti.image import from_uint8, to_uint8
+from smalti.errors import FormatError, ImageError, MissingExtraError, OptionError
+from smalti.image import to_uint8
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # channels -> Pillow's name
 SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
@@ -27,7 +27,8 @@ class Baseline(Codec):
     """x ─8 bit→ Pillow ─→ one file ─Pillow→ x̂
 
     Grey and grey + alpha are handed over as such; a format that stores them as colour is converted
-    back after decoding, and its file is counted as it is.
+    back after decoding, and its file is counted as it is. `extra` names that of ours which brings
+    the library, where Pillow has none.
     """
 
     channels: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
@@ -35,6 +36,11 @@ class Baseline(Codec):
     title: ClassVar[str]  # as people write it
     suffix: ClassVar[str]
     format: ClassVar[str]  # Pillow's name
+    extra: ClassVar[str] = ""
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        return True
 
     def __post_init__(self) -> None:
         quality = getattr(self, "quality", 100)
@@ -45,48 +51,53 @@ class Baseline(Codec):
             known = ", ".join(SUBSAMPLINGS)
             raise OptionError(f"{self.name}: subsampling {subsampling}; known: {known}")
 
-    @abstractmethod
     def save_options(self, channels: int) -> dict[str, Any]:
         """What Pillow's `save` is told."""
+        return {}
 
-    def encode(self, image: Tensor, options: Options) -> list[bytes]:
-        levels = to_uint8(image)
-        _register_jpeg_xl(self.format)
+    def compress(self, levels: np.ndarray) -> bytes:
+        """The bytes of a file of `H W C` uint8, or `H W` for grey."""
+        channels = levels.shape[2] if levels.ndim == 3 else 1
         buffer = io.BytesIO()
+        Image.fromarray(levels).save(buffer, self.format, **self.save_options(channels))
+        return buffer.getvalue()
+
+    def decompress(self, data: bytes, channels: int) -> np.ndarray:
+        """`H W C` or `H W` uint8 of a file's bytes, with so many channels."""
+        with Image.open(io.BytesIO(data), formats=[self.format]) as picture:
+            return np.asarray(picture.convert(MODES[channels]))
+
+    def encode(self, image: np.ndarray, options: Options) -> list[bytes]:
+        levels = to_uint8(image)
         try:
-            picture = Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
-            picture.save(buffer, self.format, **self.save_options(levels.shape[2]))
+            return [self.compress(levels[:, :, 0] if levels.shape[2] == 1 else levels)]
+        except MissingExtraError:
+            raise
         except Exception as error:  # each of the libraries behind Pillow has its own
             height, width, _ = levels.shape
             raise ImageError(
                 f"{self.title} cannot hold {width} x {height} texels in {MODES[levels.shape[2]]}"
                 f" ({error or type(error).__name__})"
             ) from error
-        return [buffer.getvalue()]
 
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> Tensor:
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; a {self.name} file is 1")
-        _register_jpeg_xl(self.format)
         try:
-            with Image.open(io.BytesIO(sections[0]), formats=[self.format]) as picture:
-                found = picture.size
-                levels = np.asarray(picture.convert(MODES[size.channels]))
+            levels = self.decompress(sections[0], size.channels)
+        except MissingExtraError:
+            raise
         except Exception as error:
             raise FormatError(
                 f"no whole {self.title} file: {error or type(error).__name__}"
             ) from error
-        if found != (size.width, size.height):
+        height, width = levels.shape[:2]
+        if (width, height) != (size.width, size.height):
             raise FormatError(
-                f"a {self.title} file of {found[0]} x {found[1]} texels; expected "
+                f"a {self.title} file of {width} x {height} texels; expected "
                 f"{size.width} x {size.height}"
             )
-        return from_uint8(levels.reshape(size.height, size.width, size.channels)).to(device)
-
-
-def _register_jpeg_xl(pillow_format: str) -> None:
-    if pillow_format == "JXL":
-        import pillow_jxl  # noqa: F401  importing it is what tells Pillow of the format
+        return levels.reshape(size.height, size.width, size.channels)
 
 
 @dataclass(frozen=True)
@@ -173,6 +184,7 @@ class JpegXl(Baseline):
     summary: ClassVar[str] = "JPEG XL, effort 7; quality 100 is lossless"
     suffix: ClassVar[str] = ".jxl"
     format: ClassVar[str] = "JXL"
+    extra: ClassVar[str] = "jxl"
     settings: ClassVar[tuple[str, ...]] = tuple(
         f"jxl:quality={quality}" for quality in (1, 10, 40, 70, 90, 97, 100)
     )
@@ -185,8 +197,31 @@ class JpegXl(Baseline):
         if not 1 <= self.effort <= 9:
             raise OptionError(f"jxl: effort {self.effort}; it goes from 1 to 9")
 
-    def save_options(self, channels: int) -> dict[str, Any]:
-        return {"quality": self.quality, "effort": self.effort, "lossless": self.quality == 100}
+    @classmethod
+    def is_installed(cls) -> bool:
+        return extras.installed("imagecodecs")
+
+    @property
+    def distance(self) -> float:
+        """Butteraugli distance of a quality, as libjxl's `JxlEncoderDistanceFromQuality` has it."""
+        if self.quality >= 30:
+            return 0.1 + (100 - self.quality) * 0.09
+        return 53 / 3000 * self.quality**2 - 23 / 20 * self.quality + 25
+
+    def compress(self, levels: np.ndarray) -> bytes:
+        lossless = self.quality == 100
+        return self._library().jpegxl_encode(
+            levels,
+            effort=self.effort,
+            lossless=lossless,
+            distance=None if lossless else self.distance,
+        )
+
+    def decompress(self, data: bytes, channels: int) -> np.ndarray:
+        return self._library().jpegxl_decode(data)
+
+    def _library(self) -> ModuleType:
+        return extras.need("imagecodecs", extra=self.extra, what=self.title)
 
 
 @dataclass(frozen=True)

@@ -7,23 +7,43 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import PIL
-import torch
-from torch import Tensor
 
 import smalti
-from smalti import api, registry, weights
-from smalti.codec import Codec, Size, with_settings
+from smalti import api, extras, registry, weights
+from smalti.codec import Codec, Size, TrainedCodec, with_settings
 from smalti.container import HASH_BYTES
 from smalti.errors import ImageError, OptionError, WeightsError
 from smalti.eval.baselines import BASELINES
 from smalti.eval.results import title
+from smalti.image import as_picture
 
 
-def default_contenders() -> tuple[str, ...]:
-    """Every codec of the registry and every baseline, each at its usual settings."""
+def default_contenders(*, all: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The codecs of the registry and the baselines, each at a few quick settings.
+
+    What runs on NumPy alone comes first, then the baselines, then what needs torch.
+
+    Args:
+        all: each at all of its usual settings.
+
+    Returns:
+        Contenders, and the names of those codecs that need a package which is not installed.
+    """
     ours = [registry.codec_class(name) for name in registry.CODECS]
-    return tuple(text for cls in [*ours, *BASELINES.values()] for text in cls.settings)
+    plain = [cls for cls in ours if not issubclass(cls, TrainedCodec)]
+    trained = [cls for cls in ours if issubclass(cls, TrainedCodec)]
+    classes = [*plain, *BASELINES.values(), *trained]
+    here = [cls for cls in classes if _is_installed(cls)]
+    chosen = tuple(text for cls in here for text in (cls.settings if all else cls.quick_settings()))
+    return chosen, tuple(title(cls.name) for cls in classes if cls not in here)
+
+
+def _is_installed(cls: type[Codec]) -> bool:
+    if cls.name in BASELINES:
+        return BASELINES[cls.name].is_installed()
+    return not issubclass(cls, TrainedCodec) or extras.installed("torch")
 
 
 @dataclass(frozen=True)
@@ -95,7 +115,7 @@ def resolve(text: str) -> Contender:
 
 
 def encode(
-    image: Tensor,
+    image: np.ndarray,
     contender: Contender,
     *,
     device: str = "cpu",
@@ -103,32 +123,37 @@ def encode(
 ) -> bytes:
     """The bytes of a file.
 
+    Args:
+        image: `H W C` uint8.
+
     Raises:
         SmaltiError: the contender cannot do this picture.
     """
     if not contender.is_baseline:
         return api.encode(image, contender.text, device=device, on_step=on_step)
     codec = contender.codec
-    if image.shape[0] not in codec.channels:  # alpha
-        least = round(float(image[-1].min()) * 255)
+    if image.shape[2] not in codec.channels:  # alpha
+        least = int(image[..., -1].min())
         if least < 255:
             raise ImageError(
                 f"{title(codec.name)} has no alpha, and this picture's goes down to {least} of 255"
             )
-        image = image[:-1]
+        image = np.ascontiguousarray(image[..., :-1])
     return codec.encode(image, codec.Options(**contender.options))[0]
 
 
-def decode(data: bytes, contender: Contender, size: Size, *, device: str = "cpu") -> Tensor:
-    """The picture `C H W` in [0, 1] that a file of `encode` holds; `size` is the original's.
+def decode(data: bytes, contender: Contender, size: Size, *, device: str = "cpu") -> np.ndarray:
+    """The picture `H W C` uint8 that a file of `encode` holds; `size` is the original's.
 
     Raises:
         SmaltiError: the bytes are no such file.
     """
     if not contender.is_baseline:
-        return api.decode(data, device=device, max_pixels=size.height * size.width)
+        return as_picture(api.decode(data, device=device, max_pixels=size.height * size.width))
     codec = contender.codec
     if size.channels in codec.channels:
         return codec.decode([data], size)
     colour = codec.decode([data], size._replace(channels=size.channels - 1))
-    return torch.cat([colour, torch.ones_like(colour[:1])])  # only opaque alpha is left out
+    return np.concatenate(
+        [colour, np.full_like(colour[..., :1], 255)], 2
+    )  # only opaque is left out

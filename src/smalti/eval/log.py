@@ -16,15 +16,15 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import PIL
-import torch
 
 import smalti
+from smalti import native
 from smalti.eval.results import Row
 
 FILE = "results.jsonl"
@@ -92,21 +92,22 @@ class Log:
 
 def conditions(device: str) -> dict[str, Any]:
     """Under which conditions numbers are measured here and now."""
-    return {
+    found = {
         "smalti": smalti.__version__,
         "commit": _commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "threads": {"torch": torch.get_num_threads(), "numba": numba.config.NUMBA_NUM_THREADS},
+        "threads": native.threads(),
+        "instruction_set": native.instruction_set(),
         "device": _device(device),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": _version("torch"),
         "numpy": np.__version__,
-        "numba": numba.__version__,
         "pillow": PIL.__version__,
     }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _processor() -> str:
@@ -120,8 +121,18 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _version(package: str) -> str | None:
+    """Of an optional package; None where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def _device(device: str) -> str:
-    if torch.device(device).type == "cuda":
+    if device.startswith("cuda"):
+        import torch
+
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return device
 

@@ -15,6 +15,8 @@ several pictures are averaged by the caller: the mean of the pictures' PSNRs, no
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,7 +29,32 @@ SSIM_C1 = (0.01 * PEAK) ** 2
 SSIM_C2 = (0.03 * PEAK) ** 2
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first
 MS_SSIM_SIDE = SSIM_TAPS * 2 ** (len(MS_SSIM_WEIGHTS) - 1)  # 176 texels
-STRIP_BYTES = 2**20  # of the planes filtered at a time: they stay in the second-level cache
+STRIP_BYTES = 2**18  # of the planes filtered at a time: they stay in the second-level cache
+
+
+@dataclass(frozen=True)
+class Quality:
+    """All of them, of one picture."""
+
+    psnr: float  # dB
+    ssim: float
+    ms_ssim: float
+
+
+def quality(x: np.ndarray, y: np.ndarray, *, threads: int = 1) -> Quality:
+    """`psnr`, `ssim` and `ms_ssim` of two pictures, at less than half of what they take one by one.
+
+    Args:
+        x, y: H W C uint8 of one shape.
+        threads: planes at a time.
+
+    Raises:
+        ImageError: not two such pictures.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        measured = list(pool.map(lambda pair: _quality_of_planes(*pair), _planes(x, y)))
+    mse, ssims, ms_ssims = (float(np.mean(values)) for values in zip(*measured, strict=True))
+    return Quality(_psnr_of(mse), ssims, ms_ssims)
 
 
 def psnr(x: np.ndarray, y: np.ndarray) -> float:
@@ -39,8 +66,7 @@ def psnr(x: np.ndarray, y: np.ndarray) -> float:
     Raises:
         ImageError: not two such pictures.
     """
-    mse = float(np.mean([np.square(a - b).mean() for a, b in _planes(x, y)]))
-    return 10 * math.log10(PEAK**2 / mse) if mse else math.inf
+    return _psnr_of(float(np.mean([_mse(a, b) for a, b in _planes(x, y)])))
 
 
 def ssim(x: np.ndarray, y: np.ndarray) -> float:
@@ -59,10 +85,7 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
     Raises:
         ImageError: not two such pictures.
     """
-    planes = _planes(x, y)
-    if min(x.shape[:2]) < SSIM_TAPS:
-        return math.nan
-    return float(np.mean([_ssim_and_contrast(a, b)[0] for a, b in planes]))
+    return float(np.mean([_ssim_of_plane(a, b) for a, b in _planes(x, y)]))
 
 
 def ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
@@ -83,10 +106,7 @@ def ms_ssim(x: np.ndarray, y: np.ndarray) -> float:
     Raises:
         ImageError: not two such pictures.
     """
-    planes = _planes(x, y)
-    if min(x.shape[:2]) < MS_SSIM_SIDE:
-        return math.nan
-    return float(np.mean([_ms_ssim_of_plane(a, b) for a, b in planes]))
+    return float(np.mean([_ms_ssim_of_plane(a, b) for a, b in _planes(x, y)]))
 
 
 def _planes(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -115,12 +135,38 @@ def _plane_pairs(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.
     yield alphas
 
 
-def _ms_ssim_of_plane(x: np.ndarray, y: np.ndarray) -> float:
-    product = 1.0
+def _quality_of_planes(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """Mean squared error, SSIM and MS-SSIM, whose finest scale is SSIM's."""
+    if min(x.shape) < SSIM_TAPS:
+        return _mse(x, y), math.nan, math.nan
+    finest = _ssim_and_contrast(x, y)
+    return _mse(x, y), finest[0], _ms_ssim_of_plane(x, y, finest)
+
+
+def _mse(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.square(x - y).mean())
+
+
+def _psnr_of(mse: float) -> float:
+    return 10 * math.log10(PEAK**2 / mse) if mse else math.inf
+
+
+def _ssim_of_plane(x: np.ndarray, y: np.ndarray) -> float:
+    return math.nan if min(x.shape) < SSIM_TAPS else _ssim_and_contrast(x, y)[0]
+
+
+def _ms_ssim_of_plane(
+    x: np.ndarray, y: np.ndarray, finest: tuple[float, float] | None = None
+) -> float:
+    """MS-SSIM of planes H W; `finest` are SSIM and contrast at their own scale, if known."""
+    if min(x.shape) < MS_SSIM_SIDE:
+        return math.nan
+    product, (similarity, contrast) = 1.0, finest or _ssim_and_contrast(x, y)
     for weight in MS_SSIM_WEIGHTS[:-1]:
-        product *= max(_ssim_and_contrast(x, y)[1], 0.0) ** weight
+        product *= max(contrast, 0.0) ** weight
         x, y = _halve(x), _halve(y)
-    return product * max(_ssim_and_contrast(x, y)[0], 0.0) ** MS_SSIM_WEIGHTS[-1]
+        similarity, contrast = _ssim_and_contrast(x, y)
+    return product * max(similarity, 0.0) ** MS_SSIM_WEIGHTS[-1]
 
 
 def _halve(plane: np.ndarray) -> np.ndarray:
@@ -132,41 +178,56 @@ def _halve(plane: np.ndarray) -> np.ndarray:
 def _ssim_and_contrast(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Means over all windows of SSIM and of its contrast-structure factor; planes H W."""
     height, width = x.shape
-    windows = (height - SSIM_TAPS + 1) * (width - SSIM_TAPS + 1)
-    strip = max(1, STRIP_BYTES // (4 * 8 * width))  # rows of windows at a time
+    rows, columns = height - SSIM_TAPS + 1, width - SSIM_TAPS + 1  # of windows
+    strip = min(max(STRIP_BYTES // (4 * 8 * width), 1), rows)
+    # Buffers for every strip: fresh memory costs more than the arithmetic.
+    planes = np.empty((4, strip + SSIM_TAPS - 1, width))
+    down, blurred = np.empty((4, strip, width)), np.empty((4, strip, columns))
+    pairs = np.empty((4, strip, width))
     ssim_sum = contrast_sum = 0.0
-    for top in range(0, height - SSIM_TAPS + 1, strip):
-        rows = slice(top, min(top + strip + SSIM_TAPS - 1, height))
-        a, b = x[rows], y[rows]
-        mean_a, mean_b, squares, product = _blur(np.stack([a, b, a * a + b * b, a * b]))
+    for top in range(0, rows, strip):
+        count = min(strip, rows - top)
+        a, b, squares, product = held = planes[:, : count + SSIM_TAPS - 1]
+        a[:], b[:] = x[top : top + len(a)], y[top : top + len(b)]
+        np.multiply(b, b, out=product)
+        np.multiply(a, a, out=squares)
+        squares += product
+        np.multiply(a, b, out=product)
+        _blur(held, down[:, :count], pairs[:, :count], axis=1)
+        _blur(down[:, :count], blurred[:, :count], pairs[:, :count, :columns], axis=2)
+        mean_a, mean_b, squares, product = blurred[:, :count]
         means_product = mean_a * mean_b
-        means_squared = mean_a * mean_a + mean_b * mean_b
+        mean_a *= mean_a
+        mean_b *= mean_b
+        mean_a += mean_b  # mean_a² + mean_b²
         # The variances of x and y enter SSIM only as their sum: four blurs do, instead of five.
-        contrast = 2 * (product - means_product) + SSIM_C2
-        contrast /= squares - means_squared + SSIM_C2
+        product -= means_product
+        squares -= mean_a
+        contrast = (2 * product + SSIM_C2) / (squares + SSIM_C2)
         contrast_sum += float(contrast.sum())
-        contrast *= (2 * means_product + SSIM_C1) / (means_squared + SSIM_C1)
+        contrast *= 2 * means_product + SSIM_C1
+        contrast /= mean_a + SSIM_C1
         ssim_sum += float(contrast.sum())
-    return ssim_sum / windows, contrast_sum / windows
+    return ssim_sum / (rows * columns), contrast_sum / (rows * columns)
 
 
-def _blur(planes: np.ndarray) -> np.ndarray:
-    """Gaussian window over the last two axes, where it lies within: H W -> H - 10, W - 10."""
-    offsets = np.arange(SSIM_TAPS) - SSIM_TAPS // 2
+def _blur(planes: np.ndarray, blurred: np.ndarray, pair: np.ndarray, *, axis: int) -> None:
+    """Gaussian window along one axis, where it lies within: n + 10 -> n.
+
+    Args:
+        blurred: for the result.
+        pair: for what is on the way, shaped alike.
+    """
+    count, middle = blurred.shape[axis], SSIM_TAPS // 2
+    shifted = [
+        planes[:, k : k + count] if axis == 1 else planes[:, :, k : k + count]
+        for k in range(SSIM_TAPS)
+    ]
+    offsets = np.arange(SSIM_TAPS) - middle
     taps = np.exp(-0.5 * (offsets / SSIM_SIGMA) ** 2)
     taps /= taps.sum()
-    rows, columns = planes.shape[1] - SSIM_TAPS + 1, planes.shape[2] - SSIM_TAPS + 1
-    down = _symmetric_sum([planes[:, k : k + rows] for k in range(SSIM_TAPS)], taps)
-    return _symmetric_sum([down[:, :, k : k + columns] for k in range(SSIM_TAPS)], taps)
-
-
-def _symmetric_sum(shifted: list[np.ndarray], taps: np.ndarray) -> np.ndarray:
-    """Sum of taps[k] * shifted[k] for symmetric taps: one multiplication for each pair."""
-    middle = len(taps) // 2
-    total = taps[middle] * shifted[middle]
-    pair = np.empty_like(total)
-    for k in range(middle):
+    np.multiply(shifted[middle], taps[middle], out=blurred)
+    for k in range(middle):  # the window is symmetric: one multiplication for two taps
         np.add(shifted[k], shifted[-1 - k], out=pair)
         pair *= taps[k]
-        total += pair
-    return total
+        blurred += pair

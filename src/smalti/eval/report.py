@@ -17,7 +17,7 @@ from smalti.eval.contenders import decode, resolve
 from smalti.eval.log import json_number
 from smalti.eval.results import Results, Row, mean, title
 from smalti.files import write_atomically
-from smalti.image import load, to_uint8
+from smalti.image import as_picture, to_uint8
 
 FILE = "report.html"
 PIXEL_BUDGET = 22_000_000  # bytes of embedded pictures, as base64
@@ -132,7 +132,7 @@ def _pictures(
     embedded = []
     for number, name in enumerate(names):
         on_progress(number, len(names), f"report: {name}")
-        x = to_uint8(load(results.sources[name]))
+        x = to_uint8(as_picture(results.sources[name]))
         crop = _most_detailed(x, side)
         first = rows[name][0]
         embedded.append(
@@ -162,7 +162,7 @@ def _choose_crops(results: Results, rows: dict[str, list[Row]]) -> tuple[int, li
     for side in CROP_SIDES:
         needed = {}
         for name in rows:
-            x = to_uint8(load(results.sources[name]))
+            x = to_uint8(as_picture(results.sources[name]))
             size = len(_data_uri(x, _most_detailed(x, side)))
             needed[name] = size * (1 + len(rows[name]))
             if sum(needed.values()) > PIXEL_BUDGET:
@@ -200,7 +200,7 @@ def _most_detailed(x: np.ndarray, side: int) -> Window:
 def _decoded(row: Row, folder: Path, device: str) -> np.ndarray:
     size = Size(row.channels, row.height, row.width)
     data = (folder / row.file).read_bytes()
-    return to_uint8(decode(data, resolve(row.contender), size, device=device))
+    return decode(data, resolve(row.contender), size, device=device)
 
 
 def _data_uri(levels: np.ndarray, crop: Window) -> str:

@@ -4,24 +4,26 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from smalti import native
 from smalti.api import check_device
 from smalti.codec import Size
-from smalti.errors import ImageError, OptionError, SmaltiError
+from smalti.errors import OptionError, SmaltiError
 from smalti.eval import metrics
 from smalti.eval.contenders import Contender, decode, default_contenders, encode, resolve
 from smalti.eval.log import Log
-from smalti.eval.results import Results, Row
+from smalti.eval.results import Mean, Results, Row, mean
 from smalti.files import write_atomically
-from smalti.image import load, to_uint8
+from smalti.image import as_picture, to_uint8
 
 __all__ = ["compare", "default_contenders"]
 
 WARM_UP_SIDE = 32  # texels
+HELD_PICTURES = 16  # in memory; of more, each is read anew for every contender
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -33,8 +35,9 @@ def compare(
     *,
     device: str = "cpu",
     on_progress: OnProgress = lambda done, total, text: None,
+    on_mean: Callable[[Mean], None] = lambda mean: None,
 ) -> Results:
-    """Run every contender on every picture, and measure the files.
+    """Run every contender on every picture, one contender after the other, and measure the files.
 
     Each compressed file is written to `folder/files`, read back, decoded, converted to 8 bits and
     compared with the user's picture. `folder/results.jsonl` gets a line for each as soon as it is
@@ -52,6 +55,8 @@ def compare(
         folder: for the files and the results; made if missing.
         device: where our codecs run, a torch device. The baselines run on the CPU.
         on_progress: called with (pairs done, pairs in all, what is being done).
+        on_mean: called with the mean of each contender that got through a picture, as soon as it
+            has had them all.
 
     Returns:
         The rows of these pictures and contenders. Where one could not do the other, the row has
@@ -69,18 +74,19 @@ def compare(
         )
     (folder / "files").mkdir(parents=True, exist_ok=True)
     log = Log(folder, device)
-    rows, warm = [], set()
+    rows: list[Row] = []
     total = len(sources) * len(chosen)
-    for name, path in sources.items():
-        picture = _Picture(name, path)
-        for contender in chosen:
-            text = f"{name}: {contender.label}"
+    pictures = [_Picture(name, path) for name, path in sources.items()]
+    for contender in chosen:
+        warm: set[int] = set()  # channels
+        for picture in pictures:
+            text = f"{contender.label}: {picture.name}"
             on_progress(len(rows), total, text)
-            row = log.find(name, picture.sha256, contender.text, contender.version)
+            row = log.find(picture.name, picture.sha256, contender.text, contender.version)
             if row is None:
-                if picture.error == "" and (key := (contender.text, picture.channels)) not in warm:
+                if picture.error == "" and picture.channels not in warm:
                     _warm_up(contender, picture.channels, device)
-                    warm.add(key)
+                    warm.add(picture.channels)
 
                 def on_step(done: int, steps: int, text: str = text) -> None:
                     on_progress(len(rows), total, f"{text}, step {done} of {steps}")
@@ -88,8 +94,12 @@ def compare(
                 row = _measure(picture, contender, folder, device, on_step)
                 log.append(row)
             rows.append(row)
+        own = rows[-len(pictures) :]
+        if whole := [row for row in own if not row.error]:
+            on_mean(mean(whole, len(own) - len(whole)))
     on_progress(total, total, "done")
-    return Results(folder, sources, tuple(rows), log.conditions_of(rows))
+    by_picture = tuple(row for name in sources for row in rows if row.picture == name)
+    return Results(folder, sources, by_picture, log.conditions_of(rows))
 
 
 def _names(pictures: Sequence[Path]) -> dict[str, Path]:
@@ -114,29 +124,32 @@ class _Picture:
         self.name = name
         self.path = path
         self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        self._image: Tensor | None = None
-        self._error: str | None = None
 
-    @property
+    @cached_property
     def error(self) -> str:
         """Why it cannot be read, or ""."""
-        if self._error is None:
-            try:
-                self._image = load(self.path)
-                self._error = ""
-            except ImageError as cause:
-                self._error = str(cause)
-        return self._error
+        try:
+            self.channels, self.height, self.width = _size(_levels(self.path, self.sha256))
+        except SmaltiError as cause:
+            self.channels = self.height = self.width = 0
+            return str(cause)
+        return ""
 
     @property
-    def image(self) -> Tensor:
+    def levels(self) -> np.ndarray:
+        """`H W C` uint8."""
         assert self.error == ""
-        assert self._image is not None
-        return self._image
+        return _levels(self.path, self.sha256)
 
-    @property
-    def channels(self) -> int:
-        return self.image.shape[0]
+
+@lru_cache(maxsize=HELD_PICTURES)
+def _levels(path: Path, _sha256: str) -> np.ndarray:
+    return to_uint8(as_picture(path))
+
+
+def _size(levels: np.ndarray) -> Size:
+    height, width, channels = levels.shape
+    return Size(channels, height, width)
 
 
 def _measure(
@@ -146,7 +159,7 @@ def _measure(
     device: str,
     on_step: Callable[[int, int], None],
 ) -> Row:
-    height, width = picture.image.shape[1:] if not picture.error else (0, 0)
+    failure = picture.error
     row = Row(
         picture=picture.name,
         sha256=picture.sha256,
@@ -155,31 +168,32 @@ def _measure(
         version=contender.version,
         label=contender.label,
         series=contender.series,
-        width=width,
-        height=height,
-        channels=0 if picture.error else picture.channels,
-        megapixels=width * height / 1e6,
+        width=picture.width,
+        height=picture.height,
+        channels=picture.channels,
+        megapixels=picture.width * picture.height / 1e6,
     )
-    if picture.error:
-        return dataclasses.replace(row, error=picture.error)
+    if failure:
+        return dataclasses.replace(row, error=failure)
+    x = picture.levels
     try:
         started = time.perf_counter()
-        data = encode(picture.image, contender, device=device, on_step=on_step)
+        data = encode(x, contender, device=device, on_step=on_step)
         encode_seconds = time.perf_counter() - started
         path = folder / "files" / f"{picture.name}.{contender.slug}{contender.suffix}"
         write_atomically(path, data)
         data = path.read_bytes()
         started = time.perf_counter()
-        x_hat = decode(data, contender, Size(*picture.image.shape), device=device).cpu()
+        x_hat = decode(data, contender, _size(x), device=device)
         decode_seconds = time.perf_counter() - started
-        x, y = to_uint8(picture.image), to_uint8(x_hat)
+        quality = metrics.quality(x, x_hat, threads=native.threads())
         return dataclasses.replace(
             row,
             bytes=path.stat().st_size,
-            bpp=8 * path.stat().st_size / (width * height),
-            psnr=metrics.psnr(x, y),
-            ssim=metrics.ssim(x, y),
-            ms_ssim=metrics.ms_ssim(x, y),
+            bpp=8 * path.stat().st_size / (row.width * row.height),
+            psnr=quality.psnr,
+            ssim=quality.ssim,
+            ms_ssim=quality.ms_ssim,
             encode_seconds=encode_seconds,
             decode_seconds=decode_seconds,
             file=path.relative_to(folder).as_posix(),
@@ -190,14 +204,14 @@ def _measure(
 
 
 def _warm_up(contender: Contender, channels: int, device: str) -> None:
-    ramp = torch.linspace(0, 1, WARM_UP_SIDE)
-    tiny = torch.stack([ramp.expand(WARM_UP_SIDE, -1)] * channels)
+    ramp = np.linspace(0, 255, WARM_UP_SIDE).astype(np.uint8)
+    tiny = np.repeat(np.tile(ramp, (WARM_UP_SIDE, 1))[..., None], channels, axis=2)
     if channels in (2, 4) and {2, 4}.isdisjoint(contender.codec.channels):
-        tiny[-1] = 1
+        tiny[..., -1] = 255
     if "steps" in {f.name for f in dataclasses.fields(contender.codec.Options)}:
         # An optimisation takes as long on a tiny picture as on a large one; one step is enough.
         contender = resolve(f"{contender.text}{',' if ':' in contender.text else ':'}steps=1")
     try:
-        decode(encode(tiny, contender, device=device), contender, Size(*tiny.shape), device=device)
+        decode(encode(tiny, contender, device=device), contender, _size(tiny), device=device)
     except SmaltiError:
         return  # the picture's own row says why, if it fails too

@@ -1,0 +1,69 @@
+"""`smalti compare`: every codec on your pictures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smalti.cli import machine, paths, show
+from smalti.files import PICTURE_SUFFIXES
+
+if TYPE_CHECKING:
+    from smalti.eval.results import Results
+
+
+def compare(
+    pictures: tuple[Path, ...] = (),
+    /,
+    *,
+    codecs: tuple[str, ...] = (),
+    all: bool = False,
+    out: Path = Path("smalti-compare"),
+    device: str = "cpu",
+    threads: int | None = None,
+) -> int:
+    """Every codec and baseline on your pictures: a table here, and one HTML page.
+
+    Interrupt it whenever you like: the same command goes on where it stopped.
+
+    Args:
+        pictures: Pictures and folders; without any, the five bundled ones.
+        codecs: Which to run, with settings if wanted: bc7:effort=best jpeg:quality=80
+            (default: every codec and baseline at a few quick settings).
+        all: Run every codec and baseline at all of its usual settings; takes several times as long.
+        out: Folder for the page and every compressed file.
+        device: torch device: cpu, cuda, mps.
+        threads: How many (default: one a core, or SMALTI_NUM_THREADS).
+    """
+    machine.use_threads(threads)
+    chosen = [path for path, _ in paths.expand(pictures or (paths.BUNDLED,), PICTURE_SUFFIXES)]
+
+    from smalti.cli.growing import GrowingTable
+    from smalti.eval import report, run
+
+    contenders, left_out = run.default_contenders(all=all)
+    with GrowingTable() as table:
+        results = run.compare(
+            chosen,
+            codecs or contenders,
+            out,
+            device=device,
+            on_progress=table.progress,
+            on_mean=table.add,
+        )
+    code = _conclude(results)
+    if left_out and not codecs:
+        missing = machine.extras()[1]
+        show.note(f"without {', '.join(left_out)}, {machine.not_installed(missing)}")
+    with show.progress() as bar:
+        page = report.write_report(results, out, device=device, on_progress=bar)
+    show.note(f"report: {page.resolve()}")
+    return code
+
+
+def _conclude(results: "Results") -> int:
+    """The verdicts; 1 if a picture could not be read."""
+    for sentence in results.verdicts():
+        show.note(sentence)
+    unread = {row.error for row in results.failures if row.channels == 0}
+    for sentence in sorted(unread):
+        show.error(sentence)
+    return 1 if unread else 0

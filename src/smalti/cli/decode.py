@@ -1,0 +1,56 @@
+"""`smalti decode`: compressed files to pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from smalti.cli import geometry, machine, paths, show, streams
+from smalti.files import MAX_PIXELS, WRITTEN_SUFFIXES
+
+
+def decode(
+    inputs: tuple[Path, ...],
+    /,
+    *,
+    out: Path | None = None,
+    window: str | None = None,
+    size: str | None = None,
+    suffix: str = ".png",
+    device: str = "cpu",
+    weights: Path | None = None,
+    threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    overwrite: bool = False,
+) -> int:
+    """Draw compressed files: `smalti decode a.smt a.png`, or many files and folders at once.
+
+    `-` is standard input, and as the last name standard output: `smalti decode a.smt - >a.png`
+
+    Args:
+        inputs: .smt, .dds and .ktx2 files and folders. A last name like a picture's is the output.
+        out: Folder for the pictures; otherwise each is written beside its file.
+        window: Only these texels, WIDTHxHEIGHT+LEFT+TOP, for instance 64x64+128+0
+        size: Draw at WIDTHxHEIGHT, for codecs without a fixed resolution.
+        suffix: Format of pictures that you did not name: .png .webp .avif .tif .bmp .jpg
+        device: torch device: cpu, cuda, mps.
+        weights: The .safetensors file that the file was made with, if it is not a bundled one.
+        threads: How many (default: one a core, or SMALTI_NUM_THREADS).
+        max_pixels: Refuse files of more texels than this.
+        overwrite: Replace pictures that exist.
+    """
+    box = geometry.window(window) if window else None
+    drawn = geometry.size(size) if size else None
+    jobs = paths.plan(inputs, out, overwrite, paths.FILES, WRITTEN_SUFFIXES, suffix)
+    machine.use_threads(threads)
+
+    def run(source: Path, target: Path, _: Callable[[int, int], None]) -> str:
+        from smalti import api
+
+        data = streams.read(source)
+        x_hat = api.decode(
+            data, window=box, size=drawn, device=device, weights=weights, max_pixels=max_pixels
+        )
+        streams.save(x_hat, target, suffix)
+        height, width, *channels = x_hat.shape
+        return f"{width} x {height}, {show.CHANNELS[channels[0] if channels else 1]}"
+
+    return show.run_jobs(jobs, run)

@@ -1,0 +1,64 @@
+"""`smalti encode`: pictures to compressed files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from smalti.cli import machine, paths, show, streams
+from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES
+
+
+def encode(
+    inputs: tuple[Path, ...],
+    /,
+    *,
+    codec: str = "bc7",
+    effort: str | None = None,
+    out: Path | None = None,
+    suffix: str = ".smt",
+    device: str | None = None,
+    seed: int | None = None,
+    rdo: float | None = None,
+    threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    overwrite: bool = False,
+) -> int:
+    """Compress pictures: `smalti encode a.png a.smt`, or many pictures and folders at once.
+
+    `-` is standard input, and as the last name standard output: `smalti encode - - <a.png >a.smt`
+
+    Args:
+        inputs: Pictures and folders. A last name that ends in .smt (or .dds, .ktx2) is the output.
+        codec: A codec of `smalti list`, with settings if wanted: rgba-ae:step=0.125
+        effort: How long to search: ultrafast, fast, medium, high, best (default: medium).
+        out: Folder for the outputs; otherwise each is written beside its picture.
+        suffix: Format of files that you did not name: .smt .dds .ktx2
+        device: torch device: cpu, cuda, mps (default: cpu); for bc7 also gpu, any graphics card.
+        seed: Of whatever the encoder draws at random.
+        rdo: Of bc7: choose blocks that zip and zstd make smaller. 4 is about 15 % for 1 dB.
+        threads: How many (default: one a core, or SMALTI_NUM_THREADS).
+        max_pixels: Refuse pictures of more texels than this.
+        overwrite: Replace files that exist; an output that you name is replaced without.
+    """
+    jobs = paths.plan(inputs, out, overwrite, PICTURE_SUFFIXES, paths.FILES, suffix)
+    machine.use_threads(threads)
+    if rdo is not None:
+        codec += f"{',' if ':' in codec else ':'}rdo={rdo}"
+
+    def run(source: Path, target: Path, on_step: Callable[[int, int], None]) -> str:
+        from smalti import api
+
+        x = streams.load(source, max_pixels=max_pixels)
+        data = api.encode(
+            x,
+            codec,
+            effort=effort,
+            device=device,
+            seed=seed,
+            on_step=on_step,
+            suffix=suffix if streams.is_pipe(target) else target.suffix.lower(),
+        )
+        streams.write(target, data)
+        bpp = 8 * len(data) / (x.shape[0] * x.shape[1])
+        return f"{len(data):,} bytes, {bpp:.3f} bpp"
+
+    return show.run_jobs(jobs, run)
