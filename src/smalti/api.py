@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from smalti import container, extras, registry
+from smalti import container, entropy, extras, registry
 from smalti.codec import (
     Codec,
     Options,
@@ -21,7 +21,6 @@ from smalti.codec import (
     unpack_config,
     with_settings,
 )
-from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError, ImageError, OptionError
 from smalti.files import MAX_PIXELS
 from smalti.image import as_picture, load, save, to_depth, to_float, to_uint8
@@ -361,7 +360,7 @@ def _encode_any(codec: Codec, image: np.ndarray, options: Options) -> list[bytes
     whole = np.concatenate(parts, 2) if len(parts) > 1 else np.ascontiguousarray(inner)
     sections = codec.encode(whole, options)
     if alpha_apart:
-        sections.append(encode_planes(to_uint8(image[..., -1])[None], [256]))
+        sections.append(entropy.encode_planes(to_uint8(image[..., -1])[None], [256]))
     return sections
 
 
@@ -404,7 +403,7 @@ def _split_alpha(sections: tuple[bytes, ...], size: Size) -> tuple[tuple[bytes, 
     """The codec's own sections, and the plane of alpha, uint8 `H W 1`."""
     if not sections:
         raise FormatError("the section with the alpha plane is missing")
-    plane = decode_planes(sections[-1], (1, size.height, size.width), [256])
+    plane = entropy.decode_planes(sections[-1], (1, size.height, size.width), [256])
     return sections[:-1], plane.reshape(size.height, size.width, 1).astype(np.uint8)
 
 

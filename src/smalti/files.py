@@ -1,7 +1,6 @@
 """Files: the suffixes of pictures, and writing so that a reader never meets half of a file."""
 
 import os
-import secrets
 from pathlib import Path
 
 # What `image.save` writes, and what `image.load` reads.
@@ -31,7 +30,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(f"cannot write {path}: it is write-protected")
     # A short name of its own, so that it is no longer than a file system allows when `path` is.
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(data)

@@ -19,7 +19,6 @@ Literal, tuples of these, and `| None` for what need not be given.
 import argparse
 import difflib
 import inspect
-import shutil
 import sys
 import textwrap
 import types
@@ -57,6 +56,8 @@ def description(command: Command) -> str:
 
 def columns() -> int:
     """Width of help: that of the terminal, within reason."""
+    import shutil
+
     return min(shutil.get_terminal_size().columns - 2, WIDEST)
 
 

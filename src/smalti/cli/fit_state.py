@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import secrets
+import os
 import time
 import zipfile
 from dataclasses import asdict
@@ -91,7 +91,7 @@ class StateFile:
         if self.path is None:
             return
         started = time.monotonic()
-        temporary = self.path.with_name(f".{secrets.token_hex(8)}.tmp")
+        temporary = self.path.with_name(f".{os.urandom(8).hex()}.tmp")
         try:
             session.save(temporary)
             with zipfile.ZipFile(temporary, "a") as archive:

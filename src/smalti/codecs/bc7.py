@@ -10,7 +10,6 @@ from smalti.bc7.decode import decode_image, decode_window
 from smalti.codec import EFFORTS, Codec, Options, Size, Window
 from smalti.errors import FormatError, OptionError
 from smalti.image import to_uint8
-from smalti.textures import Texture, read_texture, write_texture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +75,15 @@ class Bc7(Codec):
         return decode_window(_only(sections), *size[1:], *window, channels=size.channels)
 
     def write_foreign(self, suffix: str, sections: Sequence[bytes], size: Size) -> bytes:
+        from smalti.textures import Texture, write_texture
+
         levels = (_only(sections),)
         return write_texture(Texture("bc7", True, size.height, size.width, levels), suffix)
 
     @classmethod
     def read_foreign(cls, data: bytes) -> tuple[list[bytes], Size]:
+        from smalti.textures import read_texture
+
         texture = read_texture(data)
         if texture.format != "bc7":
             raise FormatError(f"the file holds {texture.format}, not bc7; smalti unpack draws it")

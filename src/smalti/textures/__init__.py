@@ -9,12 +9,17 @@ bc1_to_bc5  the formats whose codecs are other packages'
 dds, ktx2   the two file formats
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from smalti.errors import FormatError, OptionError
 from smalti.textures.dds import DDS_MAGIC, read_dds, write_dds
-from smalti.textures.encode import MIPS, decode_surface, encode_texture
 from smalti.textures.ktx2 import KTX2_MAGIC, MAX_BYTES, read_ktx2, write_ktx2
-from smalti.textures.mips import mip_chain
 from smalti.textures.texture import CUBE_FACES, FORMATS, Texture
+
+if TYPE_CHECKING:
+    from smalti.textures.encode import MIPS, decode_surface, encode_texture
+    from smalti.textures.mips import mip_chain
 
 __all__ = [
     "CUBE_FACES",
@@ -31,6 +36,14 @@ __all__ = [
 ]
 
 SUFFIXES = (".dds", ".ktx2")
+_ON_USE = {"MIPS": "encode", "decode_surface": "encode", "encode_texture": "encode", "mip_chain": "mips"}
+
+
+def __getattr__(name: str) -> object:
+    """What encodes and draws is imported on use: to read a file takes neither."""
+    if name in _ON_USE:
+        return getattr(import_module(f"smalti.textures.{_ON_USE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def read_texture(data: bytes, *, max_bytes: int = MAX_BYTES) -> Texture:
