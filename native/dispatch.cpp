@@ -5,9 +5,10 @@
 
 #include "smalti.h"
 
-#define ALL_KERNELS(X)  \
-  SMALTI_BC7_KERNELS(X) \
-  SMALTI_FITS_KERNELS(X) \
+#define ALL_KERNELS(X)      \
+  SMALTI_BC7_KERNELS(X)     \
+  SMALTI_ENTROPY_KERNELS(X) \
+  SMALTI_FITS_KERNELS(X)    \
   SMALTI_TRAIN_KERNELS(X)
 
 namespace {

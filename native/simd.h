@@ -180,6 +180,22 @@ SIMD_INLINE vint operator<<(vint a, int n) { return int_lanes(uint_lanes(a.v) <<
 SIMD_INLINE vint operator>>(vint a, int n) { return a.v >> n; } // keeps the sign
 SIMD_INLINE vint operator<<(vint a, vint n) { return int_lanes(uint_lanes(a.v) << uint_lanes(n.v)); }
 SIMD_INLINE vint operator>>(vint a, vint n) { return a.v >> n.v; }
+// Each lane's two halves of 16 bits, with signs, multiplied with another's, the products added.
+SIMD_INLINE vint pair_products(vint a, vint b) {
+#if SIMD_AVX512
+  return int_lanes(_mm512_madd_epi16(__m512i(a.v), __m512i(b.v)));
+#elif SIMD_AVX2
+  return int_lanes(_mm256_madd_epi16(__m256i(a.v), __m256i(b.v)));
+#elif SIMD_SSE4
+  return int_lanes(_mm_madd_epi16(__m128i(a.v), __m128i(b.v)));
+#elif SIMD_NEON
+  const int16x8_t x = vreinterpretq_s16_s32(int32x4_t(a.v)), y = vreinterpretq_s16_s32(int32x4_t(b.v));
+  const int32x4_t low = vmull_s16(vget_low_s16(x), vget_low_s16(y));
+  return int_lanes(vpaddq_s32(low, vmull_high_s16(x, y)));
+#else
+  return ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+#endif
+}
 SIMD_INLINE vint shift_right_logical(vint a, int n) { return int_lanes(uint_lanes(a.v) >> n); }
 SIMD_INLINE vint &operator+=(vint &a, vint b) { return a = a + b; }
 SIMD_INLINE vint &operator-=(vint &a, vint b) { return a = a - b; }
@@ -191,6 +207,45 @@ SIMD_INLINE vfloat as_float(vint a) { return float_lanes(a.v); }
 
 SIMD_INLINE vfloat to_float(vint a) { return __builtin_convertvector(a.v, float_lanes); }
 SIMD_INLINE vint truncate(vfloat a) { return __builtin_convertvector(a.v, int_lanes); }
+
+// ---- 64-bit lanes ----
+
+constexpr int LONGS = LANES / 2;
+typedef int64_t long_lanes __attribute__((vector_size(8 * LONGS)));
+typedef uint64_t ulong_lanes __attribute__((vector_size(8 * LONGS)));
+typedef int64_t long_lanes_unaligned __attribute__((vector_size(8 * LONGS), aligned(8), may_alias));
+
+// LONGS whole numbers of 64 bits, which wrap around.
+struct vlong {
+  long_lanes v;
+  vlong() = default;
+  SIMD_INLINE vlong(long_lanes lanes) : v(lanes) {}
+  SIMD_INLINE vlong(int64_t x) : v(x - long_lanes{}) {}
+};
+
+SIMD_INLINE vlong load(const int64_t *p) {
+  return long_lanes(*reinterpret_cast<const long_lanes_unaligned *>(p));
+}
+SIMD_INLINE void store(int64_t *p, vlong a) { *reinterpret_cast<long_lanes_unaligned *>(p) = a.v; }
+SIMD_INLINE vlong operator+(vlong a, vlong b) {
+  return long_lanes(ulong_lanes(a.v) + ulong_lanes(b.v));
+}
+SIMD_INLINE vlong operator-(vlong a, vlong b) {
+  return long_lanes(ulong_lanes(a.v) - ulong_lanes(b.v));
+}
+SIMD_INLINE vlong operator*(vlong a, vlong b) {
+  return long_lanes(ulong_lanes(a.v) * ulong_lanes(b.v));
+}
+SIMD_INLINE vlong operator<<(vlong a, int n) { return long_lanes(ulong_lanes(a.v) << n); }
+// Keeps the sign, 0 < n < 63.
+SIMD_INLINE vlong operator>>(vlong a, int n) {
+#if SIMD_AVX512 || SIMD_NEON
+  return a.v >> n;
+#else // no such instruction: as unsigned numbers, 2^63 higher
+  const ulong_lanes half = ulong_lanes(vlong(INT64_MIN).v);
+  return long_lanes(((ulong_lanes(a.v) + half) >> n) - (half >> n));
+#endif
+}
 
 // ---- masks ----
 
@@ -374,6 +429,52 @@ SIMD_INLINE vfloat fma(vfloat a, vfloat b, vfloat c) {
 #else
   for (int i = 0; i < LANES; ++i) c.v[i] = fma(a.v[i], b.v[i], c.v[i]);
   return c;
+#endif
+}
+
+// Of sixteen numbers x those of 16 bits, in pairs: x[i] in the lower half of pairs[i], x[i + 8] above.
+SIMD_INLINE void store_pairs(const vint (&x)[16 / LANES], int32_t (&pairs)[8]) {
+#if SIMD_AVX512
+  const __m512i v = __m512i(x[0].v);
+  const __m256i high = _mm256_slli_epi32(_mm512_extracti64x4_epi64(v, 1), 16);
+  const __m256i both = _mm256_blend_epi16(_mm512_castsi512_si256(v), high, 0xAA);
+  _mm256_storeu_si256(reinterpret_cast<__m256i *>(pairs), both);
+#else
+  constexpr int HALF = 8 / LANES;
+  for (int p = 0; p < HALF; ++p)
+    store(pairs + p * LANES, (x[p] & vint(0xFFFF)) | (x[p + HALF] << 16));
+#endif
+}
+
+// The sums over all lanes of four vectors.
+SIMD_INLINE void totals(const vint (&a)[4], int32_t (&sum)[4]) {
+#if SIMD_AVX512 || SIMD_AVX2 || SIMD_SSE4
+  // each vector's quarters of four numbers added up, then the four numbers of each
+  __m128i quarter[4];
+  for (int i = 0; i < 4; ++i) {
+#if SIMD_AVX512
+    const __m512i v = __m512i(a[i].v);
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    quarter[i] = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+#elif SIMD_AVX2
+    const __m256i v = __m256i(a[i].v);
+    quarter[i] = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+#else
+    quarter[i] = __m128i(a[i].v);
+#endif
+  }
+  const __m128i four = _mm_hadd_epi32(_mm_hadd_epi32(quarter[0], quarter[1]),
+                                      _mm_hadd_epi32(quarter[2], quarter[3]));
+  sum[0] = _mm_extract_epi32(four, 0);
+  sum[1] = _mm_extract_epi32(four, 1);
+  sum[2] = _mm_extract_epi32(four, 2);
+  sum[3] = _mm_extract_epi32(four, 3);
+#else
+  for (int i = 0; i < 4; ++i) {
+    uint32_t total = 0;
+    for (int lane = 0; lane < LANES; ++lane) total += uint32_t(a[i].v[lane]);
+    sum[i] = int32_t(total);
+  }
 #endif
 }
 

@@ -1,16 +1,15 @@
 """Planes and varints: round trips, the twin, damage, tables and bytes that must not change."""
 
 import hashlib
-import importlib.util
-import sys
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smalti.entropy import decode_planes, encode_planes, kernel, planes
+from native_builds import on_every_build
+from smalti import native
+from smalti.entropy import decode_planes, encode_planes, reference
 from smalti.entropy.tables import LIMIT, tables
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, OptionError
@@ -84,25 +83,40 @@ def test_extremes_of_wide_and_narrow_planes():
     round_trip(np.random.default_rng(0).integers(0, 65536, (3, 30, 30)), [65536] * 3)
 
 
-def test_plain_python_twin_gives_the_same_bytes(monkeypatch):
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
-    spec = importlib.util.spec_from_file_location("entropy_kernel_twin", kernel.__file__)
-    twin = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, twin)
-    spec.loader.exec_module(twin)
-    assert not hasattr(twin.code_row, "py_func")
-    assert hasattr(kernel.code_row, "py_func")
+def test_plain_python_twin_gives_the_same_bytes():
     cases = [
-        (texture(3, 9, 11, 40), [40, 40, 40]),
+        (texture(4, 9, 11, 40), [40, 40, 40, 40]),
         (texture(1, 6, 90, 256), [256]),
         (texture(2, 4, 5, 65536), [65536, 65536]),
+        (np.concatenate([texture(1, 7, 9, n) for n in (5, 1, 300, 2)]), [5, 1, 300, 2]),
         (np.full((1, 5, 64), 7), [8]),
     ]
-    fast = [encode_planes(values, levels) for values, levels in cases]
-    monkeypatch.setattr(planes, "kernel", twin)
-    for (values, levels), data in zip(cases, fast, strict=True):
+    for values, levels in cases:
+        data = reference.encode(values, levels)
         assert encode_planes(values, levels) == data
+        np.testing.assert_array_equal(reference.decode(data, values.shape, levels), values)
         np.testing.assert_array_equal(decode_planes(data, values.shape, levels), values)
+
+
+def test_every_build_gives_the_same_bytes():
+    """Also with the largest tables, whose slots' numbers have the most bits."""
+    for shape, levels in (((3, 20, 33), 100), ((2, 160, 256), 256), ((1, 9, 31), 60000)):
+        values = texture(*shape, levels)
+
+        def coded(values=values, levels=[levels] * shape[0]):
+            data = encode_planes(values, levels)
+            return np.frombuffer(data, np.uint8), decode_planes(data, values.shape, levels)
+
+        np.testing.assert_array_equal(on_every_build(coded)[1], values)
+
+
+def test_more_bytes_than_room_was_made_for():
+    """Noise, and bits that surprise where stretches of zeros have taught certainty."""
+    values = np.zeros((1, 64, 64), int)
+    values[:, 60:] = np.random.default_rng(4).integers(0, 65536, (4, 64))
+    round_trip(values, [65536])
+    wide = np.random.default_rng(5).integers(0, 65536, (1, 3, 800))
+    assert len(round_trip(wide, [65536])) > 2 * wide.size + 16
 
 
 def test_golden_bytes():
@@ -164,6 +178,16 @@ def test_damage_is_an_error_or_gives_values_in_range():
             assert (decoded >= 0).all()
             assert (decoded.max((1, 2)) < levels).all()
     assert refused >= len(flips) - 1  # 16 check bits
+
+
+def test_noise_in_the_place_of_data_is_refused_by_every_build():
+    """And none reads or writes beyond what is its own; the first bytes are no encoder's either."""
+    random = np.random.default_rng(6)
+    for data in (b"", b"\xff" * 300, b"\0" * 300, *(random.bytes(n) for n in (1, 3, 40, 900))):
+        for levels in ([256, 3], [65536, 65536]):
+            for build in native.builds():
+                with native.using(build), pytest.raises(FormatError, match=f"{len(data)} bytes"):
+                    decode_planes(data, (2, 30, 40), levels)
 
 
 def test_random_bytes_end_soon_even_for_a_huge_shape():

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 import smalti
+from native_builds import on_every_build
+from smalti import native
 from smalti.codec import Window
 from smalti.codecs.fitted import Fitted, FittedOptions
 from smalti.errors import FormatError, OptionError
-from smalti.fitted import coder, file, reference, values
+from smalti.fitted import coder, file, reference, reference_coder, values
 from smalti.fitted.draw import Canvas, Crew
 from smalti.fitted.fit import Fit
 from smalti.fitted.layout import Layout
@@ -134,14 +136,76 @@ def test_picture_and_its_gradients_against_autograd():
 def test_context_model_in_integers_is_that_in_floats():
     random = np.random.default_rng(0)
     network = small_fit().network
-    table = network.rounded((8, 8, 6)).context_table(6)
-    h1, h2 = np.zeros(16, np.int32), np.zeros(16, np.int32)
+    table = network.rounded((8, 8, 6)).context_table(6).astype(np.int64)
     w1, b1, w2, b2, w3, b3 = (a.astype(np.float64) for a in network.rounded((8, 8, 6)).context)
     for _ in range(50):
-        x = random.integers(-9, 10, w1.shape[1]).astype(np.int32)
-        mean, log_inverse = coder.distribution(table, 6, x, h1, h2)
+        x = random.integers(-9, 10, w1.shape[1])
+        mean, log_inverse = reference_coder.distribution(table, 6, x)
         h = np.maximum(w2 @ np.maximum(w1 @ x + b1, 0) + b2, 0)
         np.testing.assert_allclose([mean / 256, log_inverse / 256], w3 @ h + b3, atol=0.05)
+
+
+def test_probabilities_that_streams_start_with():
+    first = native.kernel("fits_first_probabilities", probabilities="out i32")
+    expected = [table.ravel() for table in reference_coder.first_probabilities()]
+    got = np.empty(sum(table.size for table in expected), np.int32)
+    first(probabilities=got)
+    np.testing.assert_array_equal(got, np.concatenate(expected))
+
+
+@pytest.mark.parametrize("k", [3, 8])
+@pytest.mark.parametrize(
+    ("shape", "levels"),
+    [((70, 45), LEVELS), ((33, 32), (0,)), ((1, 67), (1, 1, 0)), ((40, 1), (2, 2, 1, 0, 0))],
+)
+def test_streams_are_those_of_the_plain_python_twin(shape, levels, k):
+    """On every build; with values and weights beyond what is kept of neighbours and activations."""
+    random = np.random.default_rng(k)
+    layout = Layout(*shape, levels, 32)
+    table = random.integers(-300, 301, (38, 16)).astype(np.int32)
+    table[[18, 35]] *= 256
+    table[36:] //= 40  # means not too far from the values
+    spread = np.repeat([0.3, 2, 40, 9000], 1 + layout.count // 4)[: layout.count]
+    whole = np.clip(np.rint(random.normal(0, spread)), -32768, 32767).astype(np.int32)
+    twin = [
+        reference_coder.encode_stream(stream, layout, table, k, whole) for stream in layout.streams
+    ]
+
+    def coded():
+        sections = coder.encode_streams(layout.streams, layout, table, k, whole, 1)
+        assert sections == coder.encode_streams(layout.streams, layout, table, k, whole, 3)
+        assert sections == twin
+        back = np.full_like(whole, 77)
+        for part in (slice(1), slice(1, None)):
+            coder.decode_streams(sections[part], layout.streams[part], layout, table, k, back, 2)
+        return (back,)
+
+    np.testing.assert_array_equal(on_every_build(coded)[0], whole)
+    again = np.zeros_like(whole)
+    for data, stream in zip(twin, layout.streams, strict=True):
+        reference_coder.decode_stream(data, stream, layout, table, k, again)
+    np.testing.assert_array_equal(again, whole)
+
+
+def test_damaged_streams_are_refused_or_give_values_in_range(fitted):
+    sections, layout = file.write(fitted), fitted.layout
+    network = Network.of(len(LEVELS), 3, 10, max(LEVELS))
+    random, refused, trials = np.random.default_rng(3), 0, 120
+    for _ in range(trials):
+        which = int(random.integers(1, len(sections)))
+        damaged = bytearray(sections[which])
+        damaged[random.integers(len(damaged))] ^= 1 << int(random.integers(8))
+        cut = random.integers(len(damaged) + 1) if random.random() < 0.2 else len(damaged)
+        broken = [*sections[:which], bytes(damaged[:cut]), *sections[which + 1 :]]
+        try:
+            read = file.read(broken, layout, network, Crew(1))
+        except FormatError:
+            refused += 1
+        else:
+            assert np.abs(read + 0.5).max() < 32768
+    assert refused > 0.95 * trials
+    with pytest.raises(FormatError, match="9 bytes"):
+        file.read([*sections[:-1], b"\xff" * 9], layout, network, Crew(1))
 
 
 def test_the_coder_learns_beyond_the_estimate(fitted):

@@ -51,6 +51,7 @@ SMALTI_API void *smalti_kernel(const char *name, int number, int64_t *args_size,
 #endif
 
 #include "smalti/bc7.h"
+#include "smalti/entropy.h"
 #include "smalti/fits.h"
 #include "smalti/train.h"
 

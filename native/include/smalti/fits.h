@@ -41,7 +41,68 @@ typedef struct smalti_fits_adam_args {
 } smalti_fits_adam_args;
 SMALTI_API int smalti_fits_adam(const smalti_fits_adam_args *args);
 
+/* Grid values of a fitted picture to bytes: a small network says where a value's distribution lies,
+ * a range coder takes decisions with its probabilities (docs/FORMAT.md, codec `fitted`). A stream is
+ * a few pieces, rectangles of grids; what a piece's coarser grid holds must be known before: coded
+ * earlier in the same stream, or in an earlier call. */
+enum {
+  /* Numbers of a piece: where its grid begins among the values, the grid's width; the rectangle's
+   * top, left, height, width; the same six of the coarser grid (the first -1: there is none); and
+   * the shift, 0 or 1, from coordinates in the rectangle to those in the coarser one. */
+  SMALTI_FITS_PIECE = 13,
+};
+typedef struct smalti_fits_encode_streams_args {
+  const int64_t *pieces;      /* SMALTI_FITS_PIECE numbers each */
+  const int64_t *first_piece; /* streams + 1; pieces of stream s are first_piece[s] .. [s + 1] - 1 */
+  int64_t streams;
+  const int32_t *network; /* 38 x 16: bias, then a row an input (17, 16), of the two hidden layers;
+                           * biases and weights of mean and log inverse width. Weights within +-2047,
+                           * of the second and third bias, times 256 */
+  int32_t bits;           /* weights are whole numbers / 2^bits, 0 .. 8 */
+  const int32_t *values;  /* count, of all grids; -32768 .. 32767 */
+  int64_t count;
+  int16_t *scratch;       /* streams x scratch_stride */
+  int64_t scratch_stride; /* of every piece at least 4 (width + 8) + 3 ((width - 1 >> shift) + 5) */
+  uint8_t *data;          /* receives the bytes of stream s at offsets[s] .. offsets[s + 1] - 1 */
+  const int64_t *offsets; /* streams + 1 */
+  int64_t *sizes;         /* streams; receives how many bytes they are; if more than there is room
+                           * for, encode again with that room */
+  int32_t threads;
+} smalti_fits_encode_streams_args;
+SMALTI_API int smalti_fits_encode_streams(const smalti_fits_encode_streams_args *args);
+
+/* Bytes to grid values. SMALTI_DAMAGED if a stream is not an encoder's; damage that is not found
+ * gives some values in -32768 .. 32767. */
+typedef struct smalti_fits_decode_streams_args {
+  const int64_t *pieces;      /* as in encoding */
+  const int64_t *first_piece; /* likewise */
+  int64_t streams;
+  const int32_t *network; /* likewise */
+  int32_t bits;           /* likewise */
+  int32_t *values;        /* count; receives those of the streams' pieces */
+  int64_t count;
+  int16_t *scratch; /* as in encoding */
+  int64_t scratch_stride;
+  const uint8_t *data;    /* the bytes of stream s at offsets[s] .. offsets[s + 1] - 1 */
+  const int64_t *offsets; /* streams + 1 */
+  int64_t *positions;     /* streams; receives how many bytes were asked for; if sound, size + 3 */
+  uint8_t *sound;         /* streams; receives 0 for those that are damaged, 1 for the others */
+  int32_t threads;
+} smalti_fits_decode_streams_args;
+SMALTI_API int smalti_fits_decode_streams(const smalti_fits_decode_streams_args *args);
+
+/* The probabilities that a stream starts with, of 65536, by the logarithm of the inverse width, -6 ..
+ * 4 in steps of 1/8: 81 x 17 that a value is the whole number nearest to the mean, by the mean's
+ * place, -8/16 .. 8/16 from it; 81 x 17 that it is above if not; 81 x 4 that it is one further. */
+typedef struct smalti_fits_first_probabilities_args {
+  int32_t *probabilities; /* 81 x 17 + 81 x 17 + 81 x 4 */
+} smalti_fits_first_probabilities_args;
+SMALTI_API int smalti_fits_first_probabilities(const smalti_fits_first_probabilities_args *args);
+
 #define SMALTI_FITS_KERNELS(X) \
+  X(fits_encode_streams)       \
+  X(fits_decode_streams)       \
+  X(fits_first_probabilities)  \
   X(fits_soften)               \
   X(fits_adam)
 

@@ -1,233 +1,127 @@
-"""Grid values to bytes and back: the context model in integers, and a range coder.
+"""Grid values to bytes and back, by the native kernels: a stream a tile, on several threads.
 
-The same network as in `context`, with whole numbers throughout, so that every machine decodes the
-same values. docs/FORMAT.md is normative. Weights are w / 2^k; a neighbour is clamped to ±255;
-activations are counted in 1/256 and end at 32767:
-
-    h1 = min(max(w1 x + b1, 0) 2^(8-k), 32767)        h2 = min(max(w2 h1 + 2^8 b2, 0) / 2^k, 32767)
-    (mean, log inverse width) in 1/256 = (w3 h2 + 2^8 b3) / 2^k
-
-A value is coded as decisions: is it the whole number nearest to the mean; is it above; is it one
-further, and so on. The probability of each starts from the Laplace distribution's and learns.
+docs/FORMAT.md is normative; `reference_coder` is the same in plain Python.
 """
 
-from decimal import Decimal, localcontext
-from functools import cache
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from smalti.entropy.kernel import code_bit
-from smalti.fitted.context import COARSE, INPUTS, NEAR, REACH
-from smalti.jit import njit
+from smalti import native
+from smalti.entropy.planes import what_is_wrong
+from smalti.errors import FormatError
+from smalti.fitted.layout import Layout, Piece
 
-HIDDEN = 16  # a vector of integers
+HIDDEN = 16  # units of each layer of the context model
 FRACTION = 8  # bits after the point of an activation
-TOP = 32767  # of an activation
-CLAMP = 255  # of a neighbour
-MAX_WEIGHT = 2047  # of the network's integers; sums stay below 2**31
-WIDTHS = 81  # inverse widths e^-6 .. e^4 in steps of 1/8
-PLACES = 17  # of the mean, -8/16 .. 8/16 from a whole number
-FURTHER = 20  # decisions "one further"; what is left is an Elias gamma code
-DEPTHS = 4  # "one further" is learnt apart for the first so many
-RATE = 6  # a probability moves by 1/2**RATE of what it is wrong by
+MAX_WEIGHT = 2047  # of the context model's integers; sums stay below 2**31
 LIMIT = 1 << 15  # of values, both signs
-LANES, INDEX = ir.VectorType(ir.IntType(32), HIDDEN), ir.IntType(64)
+REACH = 3  # how far the context model looks up, left and right
+VALUE_BYTES = 1  # of most coded values, at most
+
+_STREAMS = {
+    "pieces": "in i64", "first_piece": "in i64", "streams": "i64", "network": "in i32", "bits": "i32",
+}  # fmt: skip
+_SPACE = {"count": "i64", "scratch": "out i16", "scratch_stride": "i64"}
+_encode = native.kernel(
+    "fits_encode_streams", **_STREAMS, values="in i32", **_SPACE,
+    data="out u8", offsets="in i64", sizes="out i64", threads="i32",
+)  # fmt: skip
+_decode = native.kernel(
+    "fits_decode_streams", **_STREAMS, values="out i32", **_SPACE,
+    data="in u8", offsets="in i64", positions="out i64", sound="out u8", threads="i32",
+)  # fmt: skip
 
 
-@cache
-def first_probabilities() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """16-bit probabilities of "nearest" and "above" (widths, places) and "further" (widths, depths).
+def encode_streams(
+    streams: Sequence[Sequence[Piece]],
+    layout: Layout,
+    table: np.ndarray,
+    k: int,
+    values: np.ndarray,
+    threads: int | None = None,
+) -> list[bytes]:
+    """The bytes of each stream.
 
-    Computed in decimal arithmetic, which rounds alike everywhere.
+    Args:
+        table, k: `Network.context_table(k)`.
+        values: of all grids, flat, int32, within -LIMIT .. LIMIT - 1.
     """
-    nearest = np.zeros((WIDTHS, PLACES), np.int32)
-    above, further = np.zeros_like(nearest), np.zeros((WIDTHS, DEPTHS), np.int32)
-
-    def bits(p: Decimal) -> int:
-        return min(max(int(p * 65536), 32), 65536 - 32)
-
-    with localcontext(prec=30):
-        for w in range(WIDTHS):
-            u = ((Decimal(w) / 8) - 6).exp()
-            further[w] = bits((-u).exp())
-            for place in range(PLACES):
-                f = Decimal(place - 8) / 16
-                upper = (-(u * (Decimal("0.5") - f))).exp() / 2
-                lower = (-(u * (Decimal("0.5") + f))).exp() / 2
-                nearest[w, place] = bits(1 - upper - lower)
-                above[w, place] = bits(upper / (upper + lower))
-    return nearest, above, further
+    arguments = _arguments(streams, layout, table, k, values, threads)
+    counts = [sum(piece.box[2] * piece.box[3] for piece in stream) for stream in streams]
+    sizes = VALUE_BYTES * np.array(counts, np.int64) + 64
+    offsets = np.zeros(1 + len(streams), np.int64)
+    while (sizes > np.diff(offsets)).any():  # most often once
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        data = np.empty(offsets[-1], np.uint8)
+        _encode(**arguments, data=data, offsets=offsets, sizes=sizes)
+    return [
+        data[start : start + size].tobytes()
+        for start, size in zip(offsets[:-1], sizes, strict=True)
+    ]  # fmt: skip
 
 
-@intrinsic(prefer_literal=True)
-def _layer(typing, weights, first, count, inputs, right, left, out):
-    """out[:16] = f(weights[first] + sums of weights[first + 1 + i] inputs[i]), i < count, int32.
+def decode_streams(
+    sections: Sequence[bytes],
+    streams: Sequence[Sequence[Piece]],
+    layout: Layout,
+    table: np.ndarray,
+    k: int,
+    values: np.ndarray,
+    threads: int | None = None,
+) -> None:
+    """Fill in the values of the streams' pieces, from the bytes of each.
 
-    f(a) = min(max(a, 0) / 2^right 2^left, TOP). Products are summed in four chains.
+    Raises:
+        FormatError: bytes that `encode_streams` cannot have made.
     """
-    terms = count.literal_value
-
-    def generate(context, builder, signature, values):
-        w, x, o = (
-            context.make_array(signature.args[k])(context, builder, values[k]) for k in (0, 3, 6)
-        )
-        row = builder.gep(w.data, [builder.mul(values[1], INDEX(HIDDEN))])
-        start = builder.bitcast(row, LANES.as_pointer())
-        sums = [builder.load(start, align=4)] + [ir.Constant(LANES, [0] * HIDDEN)] * 3
-        for i in range(terms):
-            column = builder.load(builder.gep(start, [INDEX(1 + i)]), align=4)
-            factor = _spread(builder, builder.load(builder.gep(x.data, [INDEX(i)])))
-            sums[i % 4] = builder.add(sums[i % 4], builder.mul(column, factor))
-        total = builder.add(builder.add(sums[0], sums[1]), builder.add(sums[2], sums[3]))
-        zero, top = (ir.Constant(LANES, [n] * HIDDEN) for n in (0, TOP))
-        h = builder.select(builder.icmp_signed(">", total, zero), total, zero)
-        h = builder.ashr(h, _spread(builder, builder.trunc(values[4], ir.IntType(32))))
-        left = _spread(builder, builder.trunc(values[5], ir.IntType(32)))
-        fits = builder.icmp_signed("<=", h, builder.ashr(top, left))
-        h = builder.select(fits, builder.shl(h, left), top)
-        builder.store(h, builder.bitcast(o.data, LANES.as_pointer()), align=4)
-        return context.get_dummy_value()
-
-    number = types.intp
-    return types.void(weights, number, count, inputs, number, number, out), generate
+    if not streams:
+        return
+    offsets = np.concatenate([[0], np.cumsum([len(section) for section in sections])])
+    positions, sound = np.zeros(len(streams), np.int64), np.zeros(len(streams), np.uint8)
+    try:
+        _decode(
+            **_arguments(streams, layout, table, k, values, threads),
+            data=np.frombuffer(b"".join(sections), np.uint8), offsets=offsets,
+            positions=positions, sound=sound,
+        )  # fmt: skip
+    except native.DamagedError as error:
+        first = int(np.argmin(sound))
+        wrong = what_is_wrong(len(sections[first]), int(positions[first]))
+        raise FormatError(wrong) from error
 
 
-@intrinsic
-def _dot(typing, weights, row, x):
-    """Sum of weights[row] x over 16 int32."""
-
-    def generate(context, builder, signature, values):
-        w, h = (context.make_array(signature.args[k])(context, builder, values[k]) for k in (0, 2))
-        place = builder.gep(w.data, [builder.mul(values[1], INDEX(HIDDEN))])
-        a, b = (
-            builder.load(builder.bitcast(p, LANES.as_pointer()), align=4) for p in (place, h.data)
-        )
-        kind = ir.FunctionType(ir.IntType(32), [LANES])
-        name = f"llvm.vector.reduce.add.v{HIDDEN}i32"
-        total = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(total, [builder.mul(a, b)])
-
-    return types.int32(weights, types.intp, x), generate
-
-
-def _spread(builder, number):
-    """A vector of 16 times the same number."""
-    none = ir.Constant(LANES, ir.Undefined)
-    mask = ir.Constant(LANES, [0] * HIDDEN)
-    return builder.shuffle_vector(builder.insert_element(none, number, INDEX(0)), none, mask)
+def _arguments(
+    streams: Sequence[Sequence[Piece]],
+    layout: Layout,
+    table: np.ndarray,
+    k: int,
+    values: np.ndarray,
+    threads: int | None,
+) -> dict[str, Any]:
+    """Those that encoding and decoding share."""
+    pieces = [piece for stream in streams for piece in stream]
+    rows = np.array([_numbers(piece, layout) for piece in pieces], np.int64)
+    scratch = max(map(_scratch, pieces), default=0)
+    return {
+        "pieces": rows,
+        "first_piece": np.cumsum([0, *(len(stream) for stream in streams)], dtype=np.int64),
+        "streams": len(streams), "network": table, "bits": k, "values": values,
+        "count": values.size, "scratch": np.empty(len(streams) * scratch, np.int16),
+        "scratch_stride": scratch, "threads": native.threads() if threads is None else threads,
+    }  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def distribution(weights, k, x, h1, h2):
-    """Mean and log inverse width, in 1/256, of a node with neighbours x.
-
-    weights: rows of 16: bias and a row an input, of each layer in turn.
-    """
-    _layer(weights, 0, INPUTS, x, 0, FRACTION - k, h1)
-    _layer(weights, 1 + INPUTS, HIDDEN, h1, k, 0, h2)
-    last = 2 + INPUTS + HIDDEN
-    mean = weights[last, 0] + _dot(weights, last + 1, h2)
-    log_inverse = weights[last, 1] + _dot(weights, last + 2, h2)
-    return mean >> k, log_inverse >> k
+def _scratch(piece: Piece) -> int:
+    """Numbers: a value's row and those above in reach, with margins, and three coarser rows."""
+    columns = piece.box[3]
+    return (REACH + 1) * (columns + 2 * REACH + 2) + 3 * ((columns - 1 >> piece.shift) + 5)
 
 
-@njit(nogil=True, error_model="numpy")
-def code_value(decoding, value, mean, log_inverse, nearest, above, further, buffer, coder):
-    """Code one value given its distribution; the value."""
-    width = min(max((log_inverse + (6 << FRACTION) + 16) >> 5, 0), WIDTHS - 1)
-    sixteenths = (mean + 8) >> 4
-    middle = (sixteenths + 8) >> 4
-    place = sixteenths - 16 * middle + 8
-    difference = value - middle
-    bit = code_bit(decoding, int(difference == 0), _kept(nearest, width, place), buffer, coder)
-    nearest[width, place] += ((bit << 16) - nearest[width, place]) >> RATE
-    if bit:
-        return middle
-    positive = code_bit(decoding, int(difference > 0), _kept(above, width, place), buffer, coder)
-    above[width, place] += ((positive << 16) - above[width, place]) >> RATE
-    magnitude = 1
-    size = abs(difference)
-    while magnitude <= FURTHER:
-        depth = min(magnitude, DEPTHS) - 1
-        bit = code_bit(decoding, int(size > magnitude), _kept(further, width, depth), buffer, coder)
-        further[width, depth] += ((bit << 16) - further[width, depth]) >> RATE
-        if not bit:
-            break
-        magnitude += 1
-    if magnitude > FURTHER:
-        rest = size - magnitude + 1  # from 1
-        length = 0
-        while length < 17:
-            bit = code_bit(decoding, int(rest >> (length + 1) > 0), 1 << 15, buffer, coder)
-            if not bit:
-                break
-            length += 1
-        held = 1
-        for k in range(length - 1, -1, -1):
-            held = held << 1 | code_bit(decoding, rest >> k & 1, 1 << 15, buffer, coder)
-        magnitude += held - 1
-    return middle + magnitude if positive else middle - magnitude
-
-
-@njit(nogil=True, error_model="numpy", forceinline=True)
-def _kept(table, i, j):
-    """A probability that leaves either bit possible."""
-    return min(max(int(table[i, j]), 32), 65536 - 32)
-
-
-@njit(nogil=True, error_model="numpy")
-def code_tile(
-    decoding, values, width, box, coarse, coarse_width, coarse_box, shift,
-    weights, k, nearest, above, further, buffer, coder,
-):  # fmt: skip
-    """Code one tile of one grid, int32, of which the decoder fills in the values.
-
-    The arguments are those of `context.tile_cost`, with integers for floats.
-    """
-    top, left, height, columns = box
-    c_top, c_left, c_height, c_columns = coarse_box
-    # clamped values with a margin of zeros, flat, so that a neighbour is one addition away
-    stride = columns + 2 * REACH
-    tile = np.zeros((height + REACH) * stride, np.int32)
-    c_stride = max(c_columns, columns >> shift) + 3
-    other = np.zeros((c_height + 2) * c_stride, np.int32)
-    for row in range(c_height):
-        for column in range(c_columns):
-            value = coarse[(c_top + row) * coarse_width + c_left + column]
-            other[(1 + row) * c_stride + 1 + column] = min(max(value, -CLAMP), CLAMP)
-    near, far = np.empty(len(NEAR), np.int64), np.empty(len(COARSE), np.int64)
-    for i in range(len(NEAR)):
-        near[i] = NEAR[i, 0] * stride + NEAR[i, 1]
-    for i in range(len(COARSE)):
-        far[i] = COARSE[i, 0] * c_stride + COARSE[i, 1]
-    x = np.zeros(INPUTS, np.int32)
-    h1, h2 = np.zeros(HIDDEN, np.int32), np.zeros(HIDDEN, np.int32)
-    quiet_mean, quiet_log = distribution(weights, k, x, h1, h2)
-    for row in range(height):
-        start = (top + row) * width + left
-        here = (REACH + row) * stride + REACH
-        for column in range(columns):
-            some = np.int32(0)
-            for i in range(len(NEAR)):
-                x[i] = tile[np.uint64(here + near[i])]
-                some |= x[i]
-            there = (1 + (row >> shift)) * c_stride + 1 + (column >> shift)
-            for i in range(len(COARSE)):
-                x[len(NEAR) + i] = other[np.uint64(there + far[i])]
-                some |= x[len(NEAR) + i]
-            mean, log_inverse = quiet_mean, quiet_log
-            if some:
-                mean, log_inverse = distribution(weights, k, x, h1, h2)
-            value = code_value(
-                decoding, values[start + column], mean, log_inverse, nearest, above, further,
-                buffer, coder,
-            )  # fmt: skip
-            value = min(max(value, -LIMIT), LIMIT - 1)  # of a forged file
-            if decoding:
-                values[start + column] = value
-            tile[here] = min(max(value, -CLAMP), CLAMP)
-            here += 1
+def _numbers(piece: Piece, layout: Layout) -> list[int]:
+    own = [layout.offsets[piece.grid], layout.shapes[piece.grid][1], *piece.box]
+    coarse = [-1] * 6
+    if piece.coarse >= 0:
+        coarse = [layout.offsets[piece.coarse], layout.shapes[piece.coarse][1], *piece.coarse_box]
+    return [*own, *coarse, piece.shift]

@@ -4,20 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from smalti.entropy import kernel
-from smalti.entropy.planes import check_end, finish, start
 from smalti.errors import FormatError
 from smalti.fitted import coder
 from smalti.fitted.draw import Crew
 from smalti.fitted.fit import Fit
-from smalti.fitted.layout import Layout, Piece
+from smalti.fitted.layout import Layout
 from smalti.fitted.network import Network
 
 # exponents of the steps that are tried for each group of parameters: synthesis, taps, context; the
 # first is the finest
 TRIED = ((12, 11, 10, 9, 8, 7), (9, 8, 7, 6), (8, 7, 6, 5))
 USUAL = (10, 7, 6)  # what is mostly chosen
-VALUE_BYTES = 8  # at most, of one coded value
 
 
 def write(fit: Fit) -> list[bytes]:
@@ -43,9 +40,10 @@ def write(fit: Fit) -> list[bytes]:
     fixed = tuple(steps)
     whole = values.astype(np.int32)
     table = fit.network.context_table(fixed[-1])
-    layout = fit.layout
-    tasks = [(stream, layout, table, fixed[-1], whole) for stream in layout.streams]
-    return [fit.network.to_bytes(fixed), *fit.crew.each(_encode_stream, tasks)]
+    streams = coder.encode_streams(
+        fit.layout.streams, fit.layout, table, fixed[-1], whole, fit.crew.threads
+    )
+    return [fit.network.to_bytes(fixed), *streams]
 
 
 def read(
@@ -66,62 +64,11 @@ def read(
     steps = network.read(sections[0])
     table = network.context_table(steps[-1])
     whole = np.zeros(layout.count, np.int32)
+    # the common stream first: the tiles look at its values
     chosen = range(len(streams) - 1) if wanted is None else wanted
-    tasks = [
-        (sections[1 + s], streams[s], layout, table, steps[-1], whole)
-        for s in (0, *(1 + t for t in chosen))
-    ]
-    _decode_stream(*tasks[0])
-    crew.each(_decode_stream, tasks[1:])
-    return whole.astype(np.float32)
-
-
-def _tables() -> list[np.ndarray]:
-    return [table.copy() for table in coder.first_probabilities()]
-
-
-def _encode_stream(
-    stream: list[Piece], layout: Layout, table: np.ndarray, k: int, whole: np.ndarray
-) -> bytes:
-    registers = np.zeros(7, np.int64)
-    registers[kernel.RANGE], registers[kernel.CACHE] = kernel.MASK32, -1
-    count = sum(piece.box[2] * piece.box[3] for piece in stream)
-    buffer = np.empty(VALUE_BYTES * count + 64, np.uint8)
-    _code(False, stream, layout, table, k, whole, buffer, registers)
-    finish(buffer, registers)
-    return buffer[: registers[kernel.POSITION]].tobytes()
-
-
-def _decode_stream(
-    data: bytes, stream: list[Piece], layout: Layout, table: np.ndarray, k: int, whole: np.ndarray
-) -> None:
-    registers = np.zeros(7, np.int64)
-    registers[kernel.RANGE] = kernel.MASK32
-    buffer = np.frombuffer(data, np.uint8).copy()
-    start(buffer, registers)
-    _code(True, stream, layout, table, k, whole, buffer, registers)
-    check_end(buffer, registers)
-
-
-def _code(
-    decoding: bool,
-    stream: list[Piece],
-    layout: Layout,
-    table: np.ndarray,
-    k: int,
-    whole: np.ndarray,
-    buffer: np.ndarray,
-    registers: np.ndarray,
-) -> None:
-    probabilities = _tables()
-    offsets, shapes = layout.offsets, layout.shapes
-    for piece in stream:
-        own = whole[offsets[piece.grid] : offsets[piece.grid + 1]]
-        coarse, coarse_width = np.zeros(own.size, np.int32), shapes[piece.grid][1]
-        if piece.coarse >= 0:
-            coarse = whole[offsets[piece.coarse] : offsets[piece.coarse + 1]]
-            coarse_width = shapes[piece.coarse][1]
-        coder.code_tile(
-            decoding, own, shapes[piece.grid][1], piece.box, coarse, coarse_width,
-            piece.coarse_box, piece.shift, table, k, *probabilities, buffer, registers,
+    for numbers in ([0], [1 + tile for tile in chosen]):
+        coder.decode_streams(
+            [sections[1 + s] for s in numbers], [streams[s] for s in numbers],
+            layout, table, steps[-1], whole, crew.threads,
         )  # fmt: skip
+    return whole.astype(np.float32)

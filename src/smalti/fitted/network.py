@@ -68,7 +68,7 @@ class Network:
         """With the parameters of group i at multiples of 2^-steps[i], as a file holds them."""
         rounded = []
         for group, k in zip(self.groups, steps, strict=True):
-            limit = MAX_WEIGHT if group is self.context else MAX_LEVEL
+            limit = self._limit(group)
             rounded.append(
                 tuple(
                     (np.clip(np.rint(a * 2.0**k), -limit, limit) / 2.0**k).astype(np.float32)
@@ -81,7 +81,7 @@ class Network:
         """Of each group its step, the lowest integer, how many levels there are, and the integers."""
         out = bytearray()
         for group, k in zip(self.groups, steps, strict=True):
-            integers = _integers(group, k)
+            integers = _integers(group, k, self._limit(group))
             low = int(integers.min(initial=0))
             levels = int(integers.max(initial=0)) - low + 1
             coded = encode_planes((integers - low).reshape(1, 1, -1), [levels])
@@ -104,7 +104,7 @@ class Network:
                 numbers.append(number)
             k, low, levels, length = numbers
             low = unzigzag(low)
-            limit = MAX_WEIGHT if group is self.context else MAX_LEVEL
+            limit = self._limit(group)
             finest = FRACTION if group is self.context else FINEST
             if k > finest or not -limit <= low <= 0 < low + levels <= limit + 1:
                 raise FormatError(f"weights of {levels} levels from {low}, in steps of 2^-{k}")
@@ -123,12 +123,18 @@ class Network:
 
     def context_table(self, k: int) -> np.ndarray:
         """The context model's integers as `coder.distribution` takes them, int32 `rows 16`."""
-        w1, b1, w2, b2, w3, b3 = (_integers((a,), k).reshape(a.shape) for a in self.context)
+        w1, b1, w2, b2, w3, b3 = (
+            _integers((a,), k, MAX_WEIGHT).reshape(a.shape) for a in self.context
+        )
         last = np.zeros((1, HIDDEN), np.int64)
         last[0, :2] = b3 << 8
         return np.concatenate([b1[None], w1.T, b2[None] << 8, w2.T, last, w3]).astype(np.int32)
 
+    def _limit(self, group: tuple[np.ndarray, ...]) -> int:
+        """Of a group's integers, both signs."""
+        return MAX_WEIGHT if group is self.context else MAX_LEVEL
 
-def _integers(group: tuple[np.ndarray, ...], k: int) -> np.ndarray:
+
+def _integers(group: tuple[np.ndarray, ...], k: int, limit: int) -> np.ndarray:
     flat = [np.rint(a.astype(np.float64) * 2.0**k).reshape(-1) for a in group]
-    return np.concatenate(flat).astype(np.int64)
+    return np.clip(np.concatenate(flat), -limit, limit).astype(np.int64)

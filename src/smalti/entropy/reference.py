@@ -1,4 +1,4 @@
-"""The inner loop of the plane coder: context model and range coder, compiled by numba.
+"""The plane coder in plain Python: what the native kernels compute, readable and slow.
 
 Encoder and decoder are the same functions with one flag, `decoding`; they cannot drift apart.
 docs/ENTROPY.md is the normative description, with the reasons for each constant.
@@ -7,19 +7,28 @@ docs/ENTROPY.md is the normative description, with the reasons for each constant
                 └─ linear prediction ─→ three logistic distributions ───┼─ mix ─ refine ─→ P(bit = 1)
                                                                         └─ learn from the bit
 
-Everything is int64 arithmetic that stays below 2**63, so it means the same in plain Python: with
-numba's JIT switched off this file is its own readable twin. It is one file because numba's cache
-on disk notices changes of the file that holds the called function only.
+Everything is integer arithmetic that stays below 2**63. The kernels of native/entropy compute the
+same numbers in lanes; tests compare the bytes.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from smalti.entropy.tables import LIMIT
-from smalti.jit import njit
+from smalti.entropy.planes import CONTEXTS, log_slots
+from smalti.entropy.reference_range import (
+    MASK32,
+    POSITION,
+    check_end,
+    check_position,
+    code_bit,
+    finish,
+    new_registers,
+    start,
+)
+from smalti.entropy.tables import LIMIT, tables
 
-CONTEXTS = 9  # slots consulted per decision
 INPUTS = CONTEXTS + 3  # and three logistic distributions
 FEATURES = 14  # neighbours in the linear prediction
 FLAG = 16  # the "same as W" decision's place among the depths 0..15
@@ -27,10 +36,7 @@ MIXERS = 17 + 16 * 17 + 8  # by depth; by activity and depth; for flags, by what
 KNOTS = 37  # of the refinement, 160 apart in the logistic domain
 REFINEMENTS = 16 * 17 + 8
 MIN_RUN = 32  # shorter constant stretches are cheaper one by one
-MASK32 = 0xFFFFFFFF
 ONE = 1 << 30  # of the distributions' cumulative probabilities
-
-LOW, RANGE, CACHE, PENDING, POSITION, CODE, END = range(7)  # the range coder's registers
 
 
 class State(NamedTuple):
@@ -58,7 +64,38 @@ class Predictor(NamedTuple):
     seen: np.ndarray  # (18,)
 
 
-@njit()
+def encode(values: np.ndarray, levels: Sequence[int]) -> bytes:
+    """The bytes of `smalti.entropy.encode_planes`."""
+    state = new_state(values.size)
+    # at most 18 decisions of 16 bits per value
+    buffer = np.empty(40 * values.size + 16, np.uint8)
+    code(False, np.ascontiguousarray(values, np.int32), levels, buffer, state)
+    finish(buffer, state.coder)
+    return buffer[: state.coder[POSITION]].tobytes()
+
+
+def decode(data: bytes, shape: tuple[int, int, int], levels: Sequence[int]) -> np.ndarray:
+    """The values of `smalti.entropy.decode_planes`."""
+    values, state = np.zeros(shape, np.int32), new_state(int(np.prod(shape)))
+    buffer = np.frombuffer(data, np.uint8)
+    start(buffer, state.coder)
+    code(True, values, levels, buffer, state)
+    check_end(buffer, state.coder)
+    return values
+
+
+def code(decoding, v, levels, buffer, state):
+    """Every plane with more than one level, row by row."""
+    for c in range(v.shape[0]):
+        if levels[c] == 1:
+            continue
+        linear = new_predictor()  # that knows nothing
+        for y in range(v.shape[1]):
+            code_row(decoding, c, y, v, levels, buffer, tables(), state, linear)
+            if decoding:
+                check_position(state.coder, last=False)
+
+
 def code_row(decoding, c, y, v, levels, buffer, tables, state, linear):
     """Code row y of plane c of v, int32 (C, H, W), which the decoder fills in."""
     width = v.shape[2]
@@ -171,7 +208,6 @@ def code_row(decoding, c, y, v, levels, buffer, tables, state, linear):
         x += 1
 
 
-@njit()
 def code_run(decoding, c, y, x, length, w, which, v, buffer, tables, state):
     """One decision for a whole stretch: do all `length` values from x on equal W?"""
     same = 1
@@ -189,7 +225,6 @@ def code_run(decoding, c, y, x, length, w, which, v, buffer, tables, state):
     return same
 
 
-@njit()
 def code_tree(
     decoding, value, n_levels, mu, mu_fixed, activity, cell, buffer, tables, state, linear
 ):
@@ -229,7 +264,6 @@ def code_tree(
     return base
 
 
-@njit()
 def code_decision(decoding, bit, node, mixer_0, mixer_1, refinement_row, buffer, tables, state):
     """One binary decision: predict it from the inputs, code it, learn from it; gives the bit."""
     slots, index, inputs, weights = state.slots, state.index, state.inputs, state.weights
@@ -262,7 +296,6 @@ def code_decision(decoding, bit, node, mixer_0, mixer_1, refinement_row, buffer,
     return bit
 
 
-@njit()
 def correct(mixer, error, state):
     """One step of a mixer's weights along the gradient of the bit's cost, fast at first."""
     n = state.updates[mixer]
@@ -272,7 +305,6 @@ def correct(mixer, error, state):
     state.updates[mixer] = min(n + 1, 300)
 
 
-@njit()
 def adapted(slot, bit, rate):
     """The slot (22-bit probability << 8 | count) after one more bit."""
     probability, n = slot >> 8, slot & 255
@@ -280,7 +312,6 @@ def adapted(slot, bit, rate):
     return probability << 8 | min(n + 1, 255)
 
 
-@njit()
 def learn(target, mu, mu_fixed, activity, tables, linear):
     """Mean errors, then one sweep of coordinate descent on the recursive least-squares problem."""
     error, seen = linear.error, linear.seen
@@ -305,19 +336,16 @@ def learn(target, mu, mu_fixed, activity, tables, linear):
         coefficients[i] = min(max(moved, -(1 << 18)), 1 << 18)
 
 
-@njit()
 def centred(value, n_levels):
     """A value as a number around 0, within ±8191 for every number of levels."""
     return scaled(2 * value - (n_levels - 1), n_levels)
 
 
-@njit()
 def scaled(x, n_levels):
     shift = 13 - bit_length(n_levels - 1)
     return x << shift if shift >= 0 else x >> -shift
 
 
-@njit()
 def logistic_cdf(t, cdf):
     """Of t in 1/2**14, linear between the table's entries, 30 bits."""
     t = min(max(t + (1024 << 8), 0), 2048 << 8)
@@ -325,20 +353,17 @@ def logistic_cdf(t, cdf):
     return cdf[k] + ((cdf[k + 1] - cdf[k]) * (t & 255) >> 8)
 
 
-@njit()
 def share(low, cut, high, stretch):
     """Logit of the upper part's probability, (high - cut) / (high - low)."""
     return int(stretch[(high - cut + 4096 << 16) // (high - low + 8192)])
 
 
-@njit()
 def fold(h, x):
     """32-bit hash h with the number x < 2**17 mixed in."""
     h = (h + x + 1) * 0x1B873593 & MASK32
     return h ^ h >> 15
 
 
-@njit()
 def half_octave(x):
     """Number of bits of x, doubled, plus the bit below the highest: two steps an octave."""
     if x < 2:
@@ -347,7 +372,6 @@ def half_octave(x):
     return 2 * n - 2 + (x >> (n - 2) & 1)
 
 
-@njit()
 def bit_length(x):
     n = 0
     while x > 0:
@@ -356,44 +380,34 @@ def bit_length(x):
     return n
 
 
-@njit()
-def code_bit(decoding, bit, probability, buffer, coder):
-    """Narrow [low, low + range) to the part of a 1 (the lower, probability / 2**16) or of a 0."""
-    part = coder[RANGE] * probability >> 16
-    if decoding:
-        bit = 1 if coder[CODE] < part else 0
-    if bit:
-        coder[RANGE] = part
-    else:
-        coder[RANGE] -= part
-        coder[LOW] += part
-        coder[CODE] -= part
-    while coder[RANGE] < 1 << 24:
-        coder[RANGE] <<= 8
-        if decoding:
-            coder[CODE] <<= 8
-            if coder[POSITION] < coder[END]:
-                coder[CODE] |= int(buffer[coder[POSITION]])
-            coder[POSITION] += 1
-        else:
-            shift_low(buffer, coder)
-    return bit
+def new_state(n_values: int) -> State:
+    size = 1 << log_slots(n_values)
+    weights = np.full((MIXERS, INPUTS), 4000, np.int64)
+    weights[:, CONTEXTS:] = 12000
+    knots = np.clip(np.arange(KNOTS) * 160 - 2880, -LIMIT, LIMIT)
+    refinement = np.tile(tables().squash[knots + LIMIT] << 6, (REFINEMENTS, 1))
+    return State(
+        coder=new_registers(),
+        slots=np.full((CONTEXTS, size), 1 << 29, np.int32),
+        weights=weights,
+        updates=np.zeros(MIXERS, np.int64),
+        refinement=refinement,
+        runs=np.full(264, 7 << 27, np.int64),
+        context=np.zeros(CONTEXTS, np.int64),
+        index=np.zeros(CONTEXTS, np.int64),
+        inputs=np.zeros(INPUTS, np.int64),
+    )
 
 
-@njit()
-def shift_low(buffer, coder):
-    """Encoder: put out the highest byte of low, once no later carry can change it."""
-    low = coder[LOW]
-    if low < 0xFF << 24 or low > MASK32:
-        carry = low >> 32
-        if coder[CACHE] >= 0:  # nothing is cached before the first byte
-            buffer[coder[POSITION]] = coder[CACHE] + carry & 255
-            coder[POSITION] += 1
-        while coder[PENDING] > 0:
-            buffer[coder[POSITION]] = 255 + carry & 255
-            coder[POSITION] += 1
-            coder[PENDING] -= 1
-        coder[CACHE] = low >> 24 & 255
-    else:
-        coder[PENDING] += 1
-    coder[LOW] = (low & 0xFFFFFF) << 8
+def new_predictor() -> Predictor:
+    n = FEATURES
+    error = np.zeros(18, np.int64)
+    error[16:] = 32768
+    return Predictor(
+        covariance=np.zeros((n, n), np.int64),
+        correlation=np.zeros(n, np.int64),
+        coefficients=np.zeros(n, np.int64),
+        features=np.zeros(n, np.int64),
+        error=error,
+        seen=np.zeros(18, np.int64),
+    )
