@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from smalti import container, entropy, extras, registry
+from smalti.about import CodecInfo, FileInfo, info, list_codecs, open_file
 from smalti.codec import (
     Codec,
     Options,
@@ -18,7 +18,6 @@ from smalti.codec import (
     TrainedCodec,
     Window,
     pack_config,
-    unpack_config,
     with_settings,
 )
 from smalti.errors import FormatError, ImageError, OptionError
@@ -31,7 +30,18 @@ from smalti.weights import find_by_hash, sha256
 if TYPE_CHECKING:
     from smalti.models.base import Model
 
-__all__ = ["decode", "encode", "info", "list_codecs", "load", "load_model", "resolve", "save"]
+__all__ = [
+    "CodecInfo",
+    "FileInfo",
+    "decode",
+    "encode",
+    "info",
+    "list_codecs",
+    "load",
+    "load_model",
+    "resolve",
+    "save",
+]
 
 
 def encode(
@@ -125,7 +135,7 @@ def decode(
     """
     check_device(device)
     to_depth(np.empty((1, 1), np.uint8), dtype)  # before the work
-    codec, shape, sections, digest = _open(data)
+    codec, shape, sections, digest = open_file(data)
     box = None if window is None else _checked_window(window, shape)
     drawn = None if size is None else _checked_drawn(size, codec, shape, max_pixels)
     if box is not None and drawn is not None:
@@ -146,67 +156,6 @@ def decode(
         picture = _decode_any(codec, sections, shape, drawn, device)
     picture = to_depth(picture, dtype)
     return picture[..., 0] if shape.channels == 1 else picture
-
-
-@dataclass(frozen=True)
-class FileInfo:
-    """What a file holds, without decoding the picture."""
-
-    codec: str
-    config: Codec
-    size: Size
-    sections: tuple[int, ...]  # bytes of each
-    weights: str  # hex of the weights hash, or ""
-    total: int  # bytes of the file
-
-    @property
-    def bpp(self) -> float:
-        """Bits of the whole file for each texel."""
-        return 8 * self.total / (self.size.height * self.size.width)
-
-
-def info(data: bytes) -> FileInfo:
-    """Codec, config, size and sections of a file.
-
-    Raises:
-        FormatError: the bytes are no valid file.
-    """
-    codec, size, sections, digest = _open(data)
-    lengths = tuple(len(section) for section in sections)
-    return FileInfo(codec.name, codec, size, lengths, digest.hex(), len(data))
-
-
-@dataclass(frozen=True)
-class CodecInfo:
-    """One line of `smalti list`."""
-
-    name: str
-    number: int  # on the wire
-    summary: str
-    random_access: bool  # implements Samples
-    any_size: bool  # implements Resizes
-    writes: tuple[str, ...]  # file suffixes
-    efforts: tuple[str, ...]
-    extra: str = ""  # of smalti's, "models", where the codec needs one
-    installed: bool = True  # and whether it is there
-
-
-def list_codecs() -> list[CodecInfo]:
-    """Every codec of this release, in the order of their wire numbers."""
-    classes = [registry.codec_class(name) for name in registry.CODECS]
-    return [
-        CodecInfo(
-            cls.name,
-            registry.wire_number(cls.name),
-            cls.summary,
-            issubclass(cls, Samples),
-            issubclass(cls, Resizes),
-            (".smt", *cls.foreign),
-            cls.efforts,
-            *(("models", extras.installed("torch")) if issubclass(cls, TrainedCodec) else ()),
-        )
-        for cls in classes
-    ]
 
 
 def load_model(name: str) -> "Model":
@@ -310,19 +259,6 @@ def _checked_size(image: np.ndarray) -> Size:
             f"{width} x {height} texels; a file's sides are at most {container.MAX_SIDE}"
         )
     return Size(channels, height, width)
-
-
-def _open(data: bytes) -> tuple[Codec, Size, tuple[bytes, ...], bytes]:
-    """Codec, size, sections and weights hash of a file in any format that we read."""
-    if not isinstance(data, bytes):
-        raise FormatError(f"a file's content is bytes, not {type(data).__name__}; read it first")
-    if cls := registry.codec_class_of_foreign(data):
-        sections, size = cls.read_foreign(data)
-        return cls(), size, tuple(sections), b""
-    held = container.read(data)
-    cls = registry.codec_class_of_number(held.codec)
-    codec = unpack_config(cls, held.config, held.weights)
-    return codec, Size(held.channels, held.height, held.width), held.sections, held.weights
 
 
 # Pictures of other channel counts than a codec's own: grey becomes equal red, green and blue, a

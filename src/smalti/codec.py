@@ -15,13 +15,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from smalti import weights
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, OptionError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EFFORTS = ("ultrafast", "fast", "medium", "high", "best")
 NOT_ON_WIRE = {"wire": False}  # field metadata: chosen by the header's weights hash instead
@@ -75,11 +76,11 @@ class Codec(ABC):
         return cls.quick or cls.settings
 
     @abstractmethod
-    def encode(self, image: np.ndarray, options: Options) -> list[bytes]:
+    def encode(self, image: "np.ndarray", options: Options) -> list[bytes]:
         """Sections of a picture `H W C`, uint8, uint16 or float32 in [0, 1], C one of `channels`."""
 
     @abstractmethod
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> "np.ndarray":
         """The picture `H W C`: uint8, or float32 in [0, 1], whichever comes naturally.
 
         Raises:
@@ -116,7 +117,7 @@ class Samples(Protocol):
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
-    ) -> np.ndarray:
+    ) -> "np.ndarray":
         """The texels of `window`, `height width C`, equal to that part of `decode`."""
 
 
@@ -126,7 +127,7 @@ class Resizes(Protocol):
 
     def decode_at(
         self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"
-    ) -> np.ndarray:
+    ) -> "np.ndarray":
         """The picture drawn at `height width C`."""
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ SUFFIXES = (".safetensors", *PICKLES)
 
 def bundled() -> dict[str, Path]:
     """Name -> file of every set of weights in the package."""
-    folder = Path(str(files("smalti") / "assets" / "weights"))
+    folder = Path(__file__).parent / "assets" / "weights"
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 

@@ -7,7 +7,7 @@ from smalti.cli import paths, show, streams
 from smalti.errors import SmaltiError
 
 if TYPE_CHECKING:
-    from smalti.api import FileInfo
+    from smalti.about import FileInfo
     from smalti.textures import Texture
 
 
@@ -35,7 +35,7 @@ def _tell(name: str, data: bytes) -> None:
 
         _tell_texture(name, read_texture(data), len(data))
     else:
-        from smalti.api import info
+        from smalti.about import info
 
         _tell_file(name, info(data))
 

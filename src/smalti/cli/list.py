@@ -5,11 +5,11 @@ from smalti.cli import machine, show
 
 def list_() -> int:
     """The codecs, baselines and trained weights of this release."""
-    from smalti import api, weights
+    from smalti import about, weights
     from smalti.cli import tables
     from smalti.eval.baselines import BASELINES
 
-    tables.codecs(api.list_codecs(), BASELINES)
+    tables.codecs(about.list_codecs(), BASELINES)
     for name, path in weights.bundled().items():
         show.note(f"weights {name}: {path.stat().st_size / 1e6:.1f} MB")
     if missing := machine.extras()[1]:

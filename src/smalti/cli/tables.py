@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from smalti.api import CodecInfo
+    from smalti.about import CodecInfo
     from smalti.eval.baselines import Baseline
     from smalti.eval.profile import Cost
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from smalti.bc7.decode import decode_image, decode_window
 from smalti.codec import EFFORTS, Codec, Options, Size, Window
 from smalti.errors import FormatError, OptionError
-from smalti.image import to_uint8
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,11 @@ class Bc7(Codec):
     exact: ClassVar[bool] = True
     foreign: ClassVar[tuple[str, ...]] = (".dds", ".ktx2")
 
-    def encode(self, image: np.ndarray, options: Bc7Options) -> list[bytes]:
+    def encode(self, image: "np.ndarray", options: Bc7Options) -> list[bytes]:
+        import numpy as np
+
+        from smalti.image import to_uint8
+
         rgba = to_uint8(image)
         if rgba.shape[2] == 3:
             rgba = np.concatenate([rgba, np.full_like(rgba[:, :, :1], 255)], axis=2)
@@ -66,12 +69,16 @@ class Bc7(Codec):
             blocks = optimise(blocks, rgba, lagrangian=options.rdo)
         return [blocks]
 
-    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
+    def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> "np.ndarray":
+        from smalti.bc7.decode import decode_image
+
         return decode_image(_only(sections), *size[1:], channels=size.channels)
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
-    ) -> np.ndarray:
+    ) -> "np.ndarray":
+        from smalti.bc7.decode import decode_window
+
         return decode_window(_only(sections), *size[1:], *window, channels=size.channels)
 
     def write_foreign(self, suffix: str, sections: Sequence[bytes], size: Size) -> bytes:

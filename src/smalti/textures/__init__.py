@@ -36,7 +36,12 @@ __all__ = [
 ]
 
 SUFFIXES = (".dds", ".ktx2")
-_ON_USE = {"MIPS": "encode", "decode_surface": "encode", "encode_texture": "encode", "mip_chain": "mips"}
+_ON_USE = {
+    "MIPS": "encode",
+    "decode_surface": "encode",
+    "encode_texture": "encode",
+    "mip_chain": "mips",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,85 @@
+"""What files hold, and which codecs there are: told without a picture, and without NumPy."""
+
+from dataclasses import dataclass
+
+from smalti import container, extras, registry
+from smalti.codec import Codec, Resizes, Samples, Size, TrainedCodec, unpack_config
+from smalti.errors import FormatError
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a file holds, without decoding the picture."""
+
+    codec: str
+    config: Codec
+    size: Size
+    sections: tuple[int, ...]  # bytes of each
+    weights: str  # hex of the weights hash, or ""
+    total: int  # bytes of the file
+
+    @property
+    def bpp(self) -> float:
+        """Bits of the whole file for each texel."""
+        return 8 * self.total / (self.size.height * self.size.width)
+
+
+def info(data: bytes) -> FileInfo:
+    """Codec, config, size and sections of a file.
+
+    Raises:
+        FormatError: the bytes are no valid file.
+    """
+    codec, size, sections, digest = open_file(data)
+    lengths = tuple(len(section) for section in sections)
+    return FileInfo(codec.name, codec, size, lengths, digest.hex(), len(data))
+
+
+@dataclass(frozen=True)
+class CodecInfo:
+    """One line of `smalti list`."""
+
+    name: str
+    number: int  # on the wire
+    summary: str
+    random_access: bool  # implements Samples
+    any_size: bool  # implements Resizes
+    writes: tuple[str, ...]  # file suffixes
+    efforts: tuple[str, ...]
+    extra: str = ""  # of smalti's, "models", where the codec needs one
+    installed: bool = True  # and whether it is there
+
+
+def list_codecs() -> list[CodecInfo]:
+    """Every codec of this release, in the order of their wire numbers."""
+    classes = [registry.codec_class(name) for name in registry.CODECS]
+    return [
+        CodecInfo(
+            cls.name,
+            registry.wire_number(cls.name),
+            cls.summary,
+            issubclass(cls, Samples),
+            issubclass(cls, Resizes),
+            (".smt", *cls.foreign),
+            cls.efforts,
+            *(("models", extras.installed("torch")) if issubclass(cls, TrainedCodec) else ()),
+        )
+        for cls in classes
+    ]
+
+
+def open_file(data: bytes) -> tuple[Codec, Size, tuple[bytes, ...], bytes]:
+    """Codec, size, sections and weights hash of a file in any format that we read.
+
+    Raises:
+        FormatError: the bytes are no valid file.
+    """
+    if not isinstance(data, bytes):
+        raise FormatError(f"a file's content is bytes, not {type(data).__name__}; read it first")
+    if cls := registry.codec_class_of_foreign(data):
+        sections, size = cls.read_foreign(data)
+        return cls(), size, tuple(sections), b""
+    held = container.read(data)
+    cls = registry.codec_class_of_number(held.codec)
+    codec = unpack_config(cls, held.config, held.weights)
+    return codec, Size(held.channels, held.height, held.width), held.sections, held.weights
