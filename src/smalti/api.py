@@ -25,7 +25,6 @@ from smalti.files import MAX_PIXELS
 from smalti.image import as_picture, load, save, to_depth, to_float, to_uint8
 from smalti.image.resize import resized
 from smalti.image.samples import top_value
-from smalti.weights import find_by_hash, sha256
 
 if TYPE_CHECKING:
     from smalti.models.base import Model
@@ -88,7 +87,6 @@ def encode(
         raise ImageError(_too_large(codec, size))
     sections = _encode_any(codec, image, options)
     if suffix == ".smt":
-        file = codec.weights_file()
         return container.write(
             container.Container(
                 codec=registry.wire_number(codec.name),
@@ -97,7 +95,7 @@ def encode(
                 width=size.width,
                 config=pack_config(codec),
                 sections=tuple(sections),
-                weights=sha256(file)[: container.HASH_BYTES] if file else b"",
+                weights=_weights_hash(codec),
             )
         )
     return codec.write_foreign(suffix, sections, size)
@@ -148,6 +146,8 @@ def decode(
     if codec.max_texels and shape.height * shape.width > codec.max_texels:
         raise FormatError(_too_large(codec, shape))
     if isinstance(codec, TrainedCodec):
+        from smalti.weights import find_by_hash
+
         codec = dataclasses.replace(codec, weights=str(find_by_hash(digest, weights)))
     _check_installed(codec)
     if box is not None:
@@ -245,6 +245,15 @@ def check_device(name: str) -> None:
     except (RuntimeError, AssertionError, NotImplementedError) as cause:
         reason = str(cause).partition("\n")[0]
         raise OptionError(f"device {name!r} cannot be used here, use cpu: {reason}") from cause
+
+
+def _weights_hash(codec: Codec) -> bytes:
+    file = codec.weights_file()
+    if file is None:
+        return b""
+    from smalti.weights import sha256
+
+    return sha256(file)[: container.HASH_BYTES]
 
 
 def _check_installed(codec: Codec) -> None:

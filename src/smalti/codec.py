@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from smalti import weights
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, OptionError
 
@@ -108,6 +107,8 @@ class TrainedCodec(Codec):
     weights: str = field(default="", metadata=NOT_ON_WIRE)  # a bundled name, or a path
 
     def weights_file(self) -> Path:
+        from smalti import weights
+
         return weights.find(self.weights)
 
 

@@ -23,6 +23,8 @@ from smalti.image.tiff import TIFF_MAGIC, is_planar_16, read_by_tifffile
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")  # the phone format MPO is a JPEG
 
+_STRIP = 1 << 20  # bytes
+
 _limit_lifted = threading.Lock()
 
 
@@ -157,12 +159,24 @@ def _samples(picture: Image.Image, profile: bytes | None) -> np.ndarray:
     standard = {"1": "L", "La": "LA", "RGBa": "RGBA"}.get(mode, mode)
     if standard not in ("L", "LA", "RGB", "RGBA"):  # YCbCr, LAB, RGBX, HSV
         standard = "RGB"
-    array = np.array(picture if standard == mode else picture.convert(standard))
+    array = _array(picture if standard == mode else picture.convert(standard))
     if array.ndim == 2:
         array = array[..., None]
         # Pillow scales samples of 2 and 4 bits up to 8, and leaves the colour key as it is.
         key = key * {"L;2": 85, "L;4": 17}.get(raw_mode, 1) if isinstance(key, int) else None
     return _with_colour_key(array, key)
+
+
+def _array(picture: Image.Image) -> np.ndarray:
+    """`H W` or `H W C` of 8-bit samples, a strip of rows at a time: Pillow copies them three times."""
+    width, height = picture.size
+    channels = len(picture.getbands())
+    array = np.empty((height, width, channels)[: 2 + (channels > 1)], np.uint8)
+    rows = max(1, _STRIP // (width * channels))
+    for top in range(0, height, rows):
+        strip = picture.crop((0, top, width, min(top + rows, height))) if rows < height else picture
+        array[top : top + rows] = np.asarray(strip)
+    return array
 
 
 def _raw_mode(picture: Image.Image) -> str:

@@ -13,8 +13,6 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-import zstandard
-
 import smalti
 from smalti.errors import FormatError, OptionError
 from smalti.textures.texture import (
@@ -105,6 +103,8 @@ def write_ktx2(texture: Texture, *, zstd: int = 0) -> bytes:
     )
     stored = texture.levels
     if zstd:
+        import zstandard
+
         compress = zstandard.ZstdCompressor(level=zstd, write_checksum=True).compress
         stored = tuple(compress(level) for level in texture.levels)
     # mipPadding: to a multiple of lcm(block size, 4), and none between compressed levels.
@@ -178,6 +178,8 @@ def _read_level(data: bytes, level: int, scheme: int, expected: int) -> bytes:
     stored = data[offset : offset + length]
     if scheme == _NONE:
         return stored
+    import zstandard
+
     try:
         if scheme == _ZSTANDARD:
             decompressor = zstandard.ZstdDecompressor(max_window_size=2**27)
