@@ -27,7 +27,11 @@
 #include <arm_neon.h>
 #endif
 
+#ifdef SMALTI_SANITIZE // compilers take minutes for what inlining makes of the checks
+#define SIMD_INLINE inline
+#else
 #define SIMD_INLINE inline __attribute__((always_inline))
+#endif
 
 namespace smalti::SMALTI_ISA {
 

@@ -135,6 +135,19 @@ def test_windows_equal_crops():
         np.testing.assert_array_equal(window, whole[top : top + height, left : left + width])
 
 
+def test_any_bytes_decode_to_some_picture():
+    rng = np.random.default_rng(9)
+    for _ in range(20):
+        height, width = map(int, rng.integers(1, 70, 2))
+        rows, columns = block_grid(height, width)
+        blocks = rng.integers(0, 256, 16 * rows * columns, dtype=np.uint8)
+        (whole,) = on_every_build(lambda b=blocks, h=height, w=width: (decode_image(b, h, w),))
+        top, left = int(rng.integers(height)), int(rng.integers(width))
+        size = int(rng.integers(height - top + 1)), int(rng.integers(width - left + 1))
+        window = decode_window(blocks, height, width, top, left, *size)
+        np.testing.assert_array_equal(window, whole[top : top + size[0], left : left + size[1]])
+
+
 def test_blocks_may_start_anywhere_in_memory():
     blocks = encode_image(made_picture(9, 9), effort="ultrafast")
     shifted = memoryview(b"123" + blocks)[3:]

@@ -193,7 +193,7 @@ SIMD_INLINE void decode_apart(Words block, int32_t *texels) {
 } // namespace decoding
 
 // texels: receives 16, in row-major order.
-SIMD_INLINE void decode_block(Words block, int32_t *texels) {
+inline void decode_block(Words block, int32_t *texels) {
   using namespace decoding;
   switch (mode_of(block)) {
   case 0: return decode_mode<0>(block, texels);
