@@ -33,6 +33,11 @@ struct Inputs {
   vint part[PARTS];
 };
 
+// The numbers of a node's slots, in all tables together.
+struct Places {
+  alignas(64) int32_t index[PADDED];
+};
+
 // 32-bit hash h with the number x < 2^17 mixed in.
 SIMD_INLINE uint32_t fold(uint32_t h, uint32_t x) {
   h = (h + x + 1) * 0x1B873593u;
@@ -69,14 +74,23 @@ struct Model {
     for (uint32_t &hash : context) hash = 0;
   }
 
-  // The bit; `share` are the inputs of the distributions.
-  template <class Coder>
-  SIMD_INLINE int decide(Coder &coder, int bit, uint32_t node, const int32_t (&share)[3],
-                         int mixer_0, int mixer_1, int row) {
-    Inputs index, slot, input;
+  // Where a node's slots are. The processor is asked for them at once: in tables of megabytes most of
+  // a decision's time would else be spent waiting for memory.
+  SIMD_INLINE void locate(uint32_t node, Places &places) const {
     for (int p = 0; p < PARTS; ++p) {
-      index.part[p] = place(load(reinterpret_cast<int32_t *>(context) + p * LANES), node, p);
-      slot.part[p] = gather(slots, index.part[p]);
+      const vint hash = load(reinterpret_cast<const int32_t *>(context) + p * LANES);
+      store(places.index + p * LANES, place(hash, node, p));
+    }
+    for (int i = 0; i < CONTEXTS; ++i) __builtin_prefetch(slots + places.index[i], 1);
+  }
+
+  // The bit; `places` are those of the decision's node, `share` the inputs of the distributions.
+  template <class Coder>
+  SIMD_INLINE int decide(Coder &coder, int bit, const Places &places, const int32_t (&share)[3],
+                         int mixer_0, int mixer_1, int row) {
+    Inputs slot, input;
+    for (int p = 0; p < PARTS; ++p) {
+      slot.part[p] = gather(slots, load(places.index + p * LANES));
       input.part[p] = stretched(slot.part[p]);
     }
     const vint lane = lane_numbers() + vint(LAST * LANES);
@@ -93,7 +107,7 @@ struct Model {
     const uint32_t p = uint32_t(3 * ENTROPY.squash[mean + SQUASH_LIMIT] + refined + 2) >> 2;
     bit = coder.bit(bit, p);
 
-    learn(index, slot, bit);
+    learn(places, slot, bit);
     correct(mixer_0, 65536 * bit - ENTROPY.squash[dot[0] + SQUASH_LIMIT], input);
     correct(mixer_1, 65536 * bit - ENTROPY.squash[dot[1] + SQUASH_LIMIT], input);
     const int32_t target = bit * (65535 << 6);
@@ -149,8 +163,8 @@ private:
       dot[m] = clamp(total[m] + (total[2 + m] >> 16), -SQUASH_LIMIT, SQUASH_LIMIT);
   }
 
-  SIMD_INLINE void learn(const Inputs &index, const Inputs &slot, int bit) {
-    alignas(64) int32_t places[PADDED], values[PADDED];
+  SIMD_INLINE void learn(const Places &places, const Inputs &slot, int bit) {
+    alignas(64) int32_t values[PADDED];
     for (int p = 0; p < PARTS; ++p) {
       const vint s = slot.part[p], n = s & vint(255);
       const vint rate = gather(ENTROPY.rate, n);
@@ -158,9 +172,8 @@ private:
       const vint off = vint(bit * 0x3FFFFF) - (s >> 8);
       const vint moved = ((off >> 8) * rate + (((off & vint(255)) * rate) >> 8)) >> 8;
       store(values + p * LANES, (((s >> 8) + moved) << 8) | min(n + vint(1), vint(255)));
-      store(places + p * LANES, index.part[p]);
     }
-    for (int i = 0; i < CONTEXTS; ++i) slots[places[i]] = values[i];
+    for (int i = 0; i < CONTEXTS; ++i) slots[places.index[i]] = values[i];
   }
 
   // One step of a mixer's weights along the gradient of the bit's cost, fast at first:

@@ -49,10 +49,14 @@ SIMD_INLINE static int32_t code_tree(Coder &coder, Model &model, const Predictor
   int64_t low[3] = {0, 0, 0}, high[3] = {CUT_ONE, CUT_ONE, CUT_ONE};
   uint32_t node = 1;
   int32_t base = 0;
+  Places places[2][2]; // of the node at hand and of those below it, by their last bits
+  model.locate(node, places[0][1]);
   for (int depth = 0; depth < levels.bits; ++depth) {
     const int shift = levels.bits - 1 - depth;
     const int32_t middle = base + (1 << shift);
-    int bit = 0;
+    int bit = value >> shift & 1; // the decoder finds it out
+    for (uint32_t b = 0; b < 2; ++b)
+      if (Coder::DECODES || b == uint32_t(bit)) model.locate(2 * node + b, places[1 - depth % 2][b]);
     if (middle < levels.count) {
       const int32_t border = levels.scaled(2 * middle - levels.count) * 16;
       int64_t cut[3];
@@ -61,13 +65,15 @@ SIMD_INLINE static int32_t code_tree(Coder &coder, Model &model, const Predictor
         cut[i] = logistic_cdf((border - centre[i]) * scale[i] >> 16);
         share[i] = logit(low[i], cut[i], high[i]);
       }
-      bit = model.decide(coder, value >> shift & 1, node, share, depth, 17 + 17 * activity + depth,
-                         17 * outlook.cell + depth);
+      bit = model.decide(coder, bit, places[depth % 2][node & 1], share, depth,
+                         17 + 17 * activity + depth, 17 * outlook.cell + depth);
       base = bit ? middle : base;
       for (int i = 0; i < 3; ++i) {
         low[i] = bit ? cut[i] : low[i];
         high[i] = bit ? high[i] : cut[i];
       }
+    } else {
+      bit = 0;
     }
     node = 2 * node + uint32_t(bit);
   }
@@ -159,8 +165,6 @@ static bool code_row(Coder &coder, Model &model, Predictor &linear, const Plane 
                           least(levels.bits, 6) >> greatest(levels.bits - 8, 0);
     const int activity = least(half_octave(uint32_t(rough)), 15);
     const int cell = (mu + 131072) >> 14;
-    linear.prepare();
-
     const uint32_t first = uint32_t(c) * 16;
     const uint32_t w_q = uint32_t(w >> quantise), n_q = uint32_t(n >> quantise);
     uint32_t *const context = model.context;
@@ -180,11 +184,19 @@ static bool code_row(Coder &coder, Model &model, Predictor &linear, const Plane 
     }
 
     int32_t value = Coder::DECODES ? 0 : here[x];
+    // Ask for the slots on the way to the value, or to where it is expected
+    const int32_t guess = Coder::DECODES ? levels.nearest(mu) : value;
+    Places places;
+    for (int depth = 0; depth < levels.bits; ++depth)
+      model.locate((1u << depth) + (uint32_t(guess) >> (levels.bits - depth)), places);
+    if (flat) model.locate(0, places);
+    linear.prepare();
+
     int same = 0;
     if (flat) {
       const int equals = (nee == w) + 2 * (ww == w) + 4 * (nn == w);
       const int32_t share[3] = {0, 0, 0};
-      same = model.decide(coder, value == w, 0, share, FLAG, 17 + 16 * 17 + equals, 16 * 17 + equals);
+      same = model.decide(coder, value == w, places, share, FLAG, 17 + 16 * 17 + equals, 16 * 17 + equals);
       if (same) value = w;
     }
     if (!same)

@@ -45,6 +45,11 @@ struct Levels {
     return bits <= 13 ? x * (1 << (13 - bits)) : x >> (bits - 13);
   }
   SIMD_INLINE int32_t centred(int32_t value) const { return scaled(2 * value - (count - 1)); }
+  // The value whose number is about mu / 16.
+  SIMD_INLINE int32_t nearest(int32_t mu) const {
+    const int32_t a = bits <= 13 ? mu >> (17 - bits) : (mu >> 4) * (1 << (bits - 13));
+    return clamp((a + count) >> 1, 0, count - 1);
+  }
 };
 
 struct Predictor {
