@@ -5,10 +5,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from native_builds import on_every_build
 from smalti.errors import ImageError, OptionError
 from smalti.image.transfer import linear_to_srgb, srgb_to_linear
-from smalti.textures import mip_chain
-from smalti.textures.mips import FILTERS
+from smalti.textures import mip_chain, reference
+from smalti.textures.mips import _TRUSTED, FILTERS, mip_strips, space_of, taps
+from smalti.textures.texture import level_size
 
 from conftest import make_picture
 
@@ -182,22 +184,64 @@ def test_transfer_functions_are_each_others_inverse():
     assert abs(light[128] - 0.2158605) < 1e-6
 
 
-def test_memory_is_that_of_the_first_level():
-    image = np.random.default_rng(0).integers(0, 256, (1024, 1024, 4), dtype=np.uint8)
-    image[..., 3] = 255
+def test_memory_is_a_few_rows():
+    image = np.random.default_rng(0).integers(0, 256, (4096, 2048, 3), dtype=np.uint8)
     tracemalloc.start()
-    for _ in mip_chain(image):
+    for _ in mip_strips(image):
         pass
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2.2 * image.nbytes  # level 1 as floats is 1, as a whole level 0 would be 4
+    assert peak < 0.5 * image.nbytes  # as floats, level 1 alone would be 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(301, 130), (200, 37), (3, 70), (129, 3), (2, 1)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("filter", FILTERS)
+@pytest.mark.parametrize("repeat", [False, True])
+def test_kernels_are_their_twins_bit_for_bit(height, width, channels, filter, repeat):
+    image = make_picture(channels, height, width).reshape(height, width, channels)
+    for normal in {False, channels > 2}:
+        space = space_of(not normal, normal, channels in (2, 4) and not normal)
+        filters = ["kaiser", "box"] if space.invisible and filter == "kaiser" else [filter]
+        planes = [reference.to_planes(image, space)] * len(filters)
+        wanted = []
+        while max(size := planes[0].shape[1:]) > 1:
+            after = level_size(*size, 1)
+            axes = [[taps(f, *sizes) for sizes in zip(size, after, strict=True)] for f in filters]
+            planes = [
+                reference.shrink(p, *each, repeat) for p, each in zip(planes, axes, strict=True)
+            ]
+            wanted.append(reference.to_texels(planes[0], space, _TRUSTED, *planes[1:]))
+        made = on_every_build(
+            lambda normal=normal: tuple(
+                mip_chain(image, filter=filter, normal=normal, srgb=not normal, repeat=repeat)
+            )
+        )
+        assert len(made) == 1 + len(wanted)
+        for level, expected in zip(made[1:], wanted, strict=True):
+            assert np.array_equal(level, expected)
+
+
+def test_channels_are_filtered_alike():
+    image = rgba(50, 41)
+    for channels in (1, 2, 3):
+        kept = [0, 3] if channels == 2 else [*range(channels)]
+        part = np.ascontiguousarray(image[..., kept])
+        whole = image.copy()
+        if channels != 2:
+            whole[..., 3] = 255
+        levels = zip(mip_chain(part), mip_chain(whole), strict=True)
+        difference = [np.abs(a.astype(int) - b[..., kept]).max() for a, b in levels]
+        assert max(difference) <= 1
 
 
 def test_bad_arguments():
     image = rgba(4, 4)
     with pytest.raises(OptionError, match="unknown filter 'sinc'; known: box, kaiser"):
         mip_chain(image, filter="sinc")
-    with pytest.raises(ImageError, match=r"uint8 of shape \(4, 4, 3\)"):
-        mip_chain(image[..., :3])
+    with pytest.raises(ImageError, match=r"uint8 of shape \(4, 4\)"):
+        mip_chain(image[..., 0])
+    with pytest.raises(ImageError, match=r"a normal map has 3 channels or 4, this has 1"):
+        mip_chain(image[..., :1], normal=True)
     with pytest.raises(ImageError, match="float32"):
         mip_chain(image.astype(np.float32))

@@ -53,6 +53,7 @@ SMALTI_API void *smalti_kernel(const char *name, int number, int64_t *args_size,
 #include "smalti/bc7.h"
 #include "smalti/entropy.h"
 #include "smalti/fits.h"
+#include "smalti/image.h"
 #include "smalti/train.h"
 
 #endif

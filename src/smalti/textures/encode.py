@@ -1,7 +1,8 @@
 """Pictures to a texture and back."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from smalti.bc7.encode import encode_image
 from smalti.errors import ImageError, OptionError
 from smalti.image import as_picture, to_uint8
 from smalti.textures import bc1_to_bc5
-from smalti.textures.mips import FILTERS, mip_chain
+from smalti.textures.mips import FILTERS, mip_strips
 from smalti.textures.texture import (
     CUBE_FACES,
     FORMATS,
@@ -77,16 +78,20 @@ def encode_texture(
     total = len(pictures) * sum(rows * columns for rows, columns in sizes)
     done = 0
     surfaces: list[list[bytes]] = [[] for _ in sizes]
-    for number, picture in enumerate(images):
-        image = _rgba(picture)
-        if format == "bc1" and (least := int(image[..., 3].min())) < 255:
+    for number, image in enumerate(images, 1):
+        if (
+            format == "bc1"
+            and image.shape[2] in (2, 4)
+            and (least := int(image[..., -1].min())) < 255
+        ):
             raise ImageError(
-                f"bc1 holds no alpha, and that of picture {number + 1} goes down to {least} of "
+                f"bc1 holds no alpha, and that of picture {number} goes down to {least} of "
                 "255; use bc3 or bc7"
             )
-        chain = iter([image])
+        parts: list[list[bytes]] = [[] for _ in sizes]
+        pieces = _pieces(image, 0)
         if levels > 1:
-            chain = mip_chain(
+            strips = mip_strips(
                 image,
                 filter=mips,
                 srgb=srgb,
@@ -94,18 +99,36 @@ def encode_texture(
                 alpha_weighted=alpha_weighted,
                 repeat=repeat,
             )
-        for level, texels in enumerate(chain):
-            strips = []
-            rows = max(4, _STRIP_TEXELS // texels.shape[1] // 4 * 4)
-            for top in range(0, texels.shape[0], rows):
-                strip = texels[top : top + rows]
-                strips.append(encode(strip))
-                done += strip.shape[0] * strip.shape[1]
-                if on_step:
-                    on_step(done, total)
-            surfaces[level].append(b"".join(strips))
+            pieces = chain(pieces, _gathered(strips, sizes))
+        for level, texels in pieces:
+            parts[level].append(encode(_rgba(texels)))
+            done += texels.shape[0] * texels.shape[1]
+            if on_step:
+                on_step(done, total)
+        for surface, blocks in zip(surfaces, parts, strict=True):
+            surface.append(b"".join(blocks))
     contents = tuple(b"".join(level) for level in surfaces)
     return Texture(format, srgb, height, width, contents, len(pictures) // faces, faces)
+
+
+def _pieces(texels: np.ndarray, level: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Whole rows of blocks of a level, from the top."""
+    rows = max(4, _STRIP_TEXELS // texels.shape[1] // 4 * 4)
+    for top in range(0, texels.shape[0], rows):
+        yield level, texels[top : top + rows]
+
+
+def _gathered(
+    strips: Iterator[tuple[int, int, np.ndarray]], sizes: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The strips of the mip levels, several of a level together."""
+    waiting: list[list[np.ndarray]] = [[] for _ in sizes]
+    for level, first, texels in strips:
+        waiting[level].append(texels)
+        last = first + len(texels) == sizes[level][0]
+        if last or sum(part.shape[0] * part.shape[1] for part in waiting[level]) >= _STRIP_TEXELS:
+            yield level, np.concatenate(waiting[level])
+            waiting[level] = []
 
 
 def decode_surface(texture: Texture, level: int = 0, layer: int = 0, face: int = 0) -> np.ndarray:

@@ -1,20 +1,23 @@
 """Mip levels: each half the one before, filtered in linear light.
 
-    level ──to linear, times alpha──▶ filter down ──▶ filter across ──over alpha, to sRGB──▶ next level
+    level ──to linear, times alpha──▶ filter down, across ──over alpha, to sRGB──▶ next level
 
-A chain goes from floats to floats: only what is handed out is rounded to 8 bits. Texels become
-floats a few rows at a time, so that beside the picture itself no array is larger than a level's
-floats, which begin at a quarter of the texels.
+A chain goes from floats to floats: only what is handed out is rounded to 8 bits. All levels are made
+side by side, a strip of rows at a time, and of each no more rows of floats are kept than the next one
+still needs. (A tiled texture needs its last rows first, so its levels from 1 on are kept whole.)
 
 Sides that are odd: texel i of d covers s / d texels of the s before, not 2, so each has weights of
 its own (Guthe and Heckbert, Non-Power-of-Two Mipmap Creation, 2005).
+
+The kernels are native/image/mips.cpp, their readable twins `textures.reference`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from smalti import native
 from smalti.errors import ImageError, OptionError
 from smalti.image.transfer import linear_to_srgb, srgb_to_linear
 from smalti.textures.texture import level_count, level_size
@@ -25,27 +28,43 @@ FILTERS = ("box", "kaiser")
 _KAISER_RADIUS = 3.0
 _KAISER_ALPHA = 4.0
 
-_STRIP = 32  # output rows (and columns) of one matrix product
+STRIP = 64  # output rows made at a time; whole rows of blocks
 # Colour under alpha 0 weighs this little: nothing beside any visible texel (alpha from 1 / 255), but
 # it decides where nothing is visible, for the GPU's own filter reaches into it.
 _INVISIBLE = 2.0**-16
 _TRUSTED = 0.5  # alpha from which the Kaiser filter's own colour counts alone
 
-Planes = np.ndarray  # float32 (4, H, W): what is filtered
+_to_planes = native.kernel(
+    "image_planes", texels="in u8", rows="in i32", values="in f32", planes="out f32",
+    count="i64", width="i64", channels="i32", invisible="f32", threads="i32",
+)  # fmt: skip
+_shrink = native.kernel(
+    "image_shrink", source="in f32", result="out f32", row_indices="in i32", row_weights="in f32",
+    column_starts="in i32", column_weights="in f32", source_rows="i64", source_width="i64",
+    ring="i64", width="i64", first="i64", rows="i64", planes="i32", row_taps="i32",
+    column_taps="i32", repeat="i32", threads="i32",
+)  # fmt: skip
+_to_texels = native.kernel(
+    "image_texels", planes="in f32", box="in f32?", levels="in u8", texels="out u8", first="i64",
+    rows="i64", width="i64", ring="i64", channels="i32", invisible="f32", trusted="f32",
+    normal="i32", threads="i32",
+)  # fmt: skip
 
 
-class _Taps(NamedTuple):
+class Taps(NamedTuple):
     """Weights of one axis: output i is the sum of `weights[i]` times inputs from `starts[i]` on."""
 
-    starts: np.ndarray  # int64 (outputs,); may leave the input, see `_edges`
-    weights: np.ndarray  # float64 (outputs, taps)
+    starts: np.ndarray  # int32 (outputs,); may leave the input, see `edges`
+    weights: np.ndarray  # float32 (outputs, taps)
 
 
-class _Space(NamedTuple):
-    """8-bit texels (..., 4) to planes that may be averaged, and back."""
+class Space(NamedTuple):
+    """How 8-bit texels become planes that may be averaged, and back."""
 
-    to_planes: Callable[[np.ndarray], Planes]
-    to_texels: Callable[..., np.ndarray]  # of planes, and perhaps of the same by the box filter
+    values: np.ndarray  # float32 (256,): what each level of a colour stands for
+    levels: np.ndarray  # uint8 (65536,): the level of each of so many steps of a colour
+    invisible: float  # colours are multiplied with alpha plus this; 0: they are not
+    normal: bool  # vectors, of length 1
 
 
 def mip_chain(
@@ -59,8 +78,39 @@ def mip_chain(
 ) -> Iterator[np.ndarray]:
     """The mip levels of a picture, from itself down to 1 x 1, one by one.
 
-    image: uint8 (H, W, 4), straight alpha. Each level is uint8 (h, w, 4) of half the sides before,
-    rounded down, at least 1.
+    image: uint8 (H, W, C), C 1 to 4, straight alpha. Each level is uint8 (h, w, C) of half the sides
+    before, rounded down, at least 1. The rest is as in `mip_strips`.
+    """
+    strips = mip_strips(
+        image, filter=filter, srgb=srgb, normal=normal, alpha_weighted=alpha_weighted, repeat=repeat
+    )
+    return _levels(image, strips)
+
+
+def _levels(
+    image: np.ndarray, strips: Iterator[tuple[int, int, np.ndarray]]
+) -> Iterator[np.ndarray]:
+    height, width, channels = image.shape
+    yield image
+    sizes = [level_size(height, width, n) for n in range(1, level_count(height, width))]
+    levels = [np.empty((*size, channels), np.uint8) for size in sizes]
+    for level, first, texels in strips:
+        levels[level - 1][first : first + len(texels)] = texels
+    yield from levels
+
+
+def mip_strips(
+    image: np.ndarray,
+    *,
+    filter: str = "kaiser",
+    srgb: bool = True,
+    normal: bool = False,
+    alpha_weighted: bool = True,
+    repeat: bool = False,
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Strips of the mip levels from 1 on as they are made: level, first row, uint8 (rows, w, C).
+
+    Each level comes from top to bottom, all but its last strip `STRIP` rows high.
 
     filter: "box", the mean of what a texel covers, or "kaiser", sharper. srgb: R, G, B are
     sRGB-encoded and are averaged as linear light. normal: R, G, B are a vector from -1 to 1, and
@@ -72,60 +122,155 @@ def mip_chain(
     """
     if filter not in FILTERS:
         raise OptionError(f"unknown filter {filter!r}; known: {', '.join(FILTERS)}")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4 or not image.size:
+    if image.dtype != np.uint8 or image.ndim != 3 or not 1 <= image.shape[2] <= 4 or not image.size:
         raise ImageError(
-            "mip levels are made of uint8 of shape (height, width, 4), "
+            "mip levels are made of uint8 of shape (height, width, 1 to 4), "
             f"this is {image.dtype} of shape {image.shape}"
         )
-    weighted = alpha_weighted and not normal
-    two = weighted and filter == "kaiser" and image[..., 3].min() < 255
+    channels = image.shape[2]
+    if normal and channels < 3:
+        raise ImageError(f"a normal map has 3 channels or 4, this has {channels}")
+    weighted = alpha_weighted and not normal and channels in (2, 4)
+    two = weighted and filter == "kaiser" and image[..., -1].min() < 255
     filters = ["kaiser", "box"] if two else [filter]
-    return _levels(image, filters, _space(srgb and not normal, normal, weighted), repeat)
+    space = space_of(srgb and not normal, normal, weighted)
+    return _strips(np.ascontiguousarray(image), filters, space, repeat)
 
 
-def _levels(
-    image: np.ndarray, filters: list[str], space: _Space, repeat: bool
-) -> Iterator[np.ndarray]:
-    """The levels by the first filter; a second one stands by for `_Space.to_texels`."""
-    yield image
-    height, width, _ = image.shape
-    planes: list[Planes] = []  # of the level before, by each filter; level 0's are made in strips
-    for level in range(1, level_count(height, width)):
-        before, after = (level_size(height, width, n) for n in (level - 1, level))
-        smaller = [np.empty((4, *after), dtype=np.float32) for _ in filters]
-        texels = np.empty((*after, 4), dtype=np.uint8)
-        taps = [(_taps(f, before[0], after[0]), _taps(f, before[1], after[1])) for f in filters]
-        for first in range(0, after[0], _STRIP):
-            rows = slice(first, min(first + _STRIP, after[0]))
-            for number, (down, across) in enumerate(taps):
-                low, matrix = _matrix(down, rows)
-                inputs = _edges(low, matrix.shape[1], before[0], repeat)
-                source = planes[number][:, inputs] if planes else space.to_planes(image[inputs])
-                smaller[number][:, rows] = _filter_across(matrix @ source, across, repeat)
-            texels[rows] = space.to_texels(*(each[:, rows] for each in smaller))
-        planes = smaller
-        yield texels
+def _strips(
+    image: np.ndarray, filters: list[str], space: Space, repeat: bool
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """The levels by the first filter; a second one stands by, see `Space`."""
+    height, width, channels = image.shape
+    sizes = [level_size(height, width, n) for n in range(level_count(height, width))]
+    stages = [_Stage(*sizes[n : n + 2], channels, filters, repeat) for n in range(len(sizes) - 1)]
+    for next_stage, stage in zip(stages[1:], stages[:-1], strict=True):
+        stage.keep_for(next_stage)
+    while stages and not stages[0].finished:
+        first, rows = stages[0].shrink_texels(image, space)
+        yield 1, first, stages[0].texels(first, rows, space)
+        for number in range(1, len(stages)):
+            while stages[number].can_go_on(stages[number - 1].done):
+                first, rows = stages[number].shrink_planes(stages[number - 1])
+                yield number + 1, first, stages[number].texels(first, rows, space)
 
 
-def _filter_across(strip: Planes, taps: _Taps, repeat: bool) -> Planes:
-    """(4, rows, W) to (4, rows, outputs)."""
-    width, outputs = strip.shape[2], len(taps.starts)
-    first = int(taps.starts[0])
-    count = int(taps.starts[-1]) + taps.weights.shape[1] - first
-    padded = strip[:, :, _edges(first, count, width, repeat)]
-    result = np.empty((*strip.shape[:2], outputs), dtype=np.float32)
-    for begin in range(0, outputs, _STRIP):
-        columns = slice(begin, min(begin + _STRIP, outputs))
-        low, matrix = _matrix(taps, columns)
-        np.matmul(
-            padded[:, :, low - first : low - first + matrix.shape[1]],
-            matrix.T,
-            out=result[:, :, columns],
+class _Stage:
+    """One level in the making: its latest rows of floats, by each filter."""
+
+    def __init__(
+        self,
+        before: tuple[int, int],
+        size: tuple[int, int],
+        channels: int,
+        filters: list[str],
+        repeat: bool,
+    ) -> None:
+        self.before, self.size, self.channels, self.repeat = before, size, channels, repeat
+        self.down = [taps(f, before[0], size[0]) for f in filters]
+        self.across = [taps(f, before[1], size[1]) for f in filters]
+        self.done = 0  # rows
+        self.keep = min(STRIP, size[0])  # rows
+        self.planes: list[np.ndarray] = []
+
+    @property
+    def finished(self) -> bool:
+        return self.done == self.size[0]
+
+    def keep_for(self, smaller: "_Stage") -> None:
+        """Keep as many rows as the level after this one reads at a time, and those being made."""
+        rows = STRIP * -(-(smaller.reach() + STRIP) // STRIP)
+        self.keep = self.size[0] if self.repeat else min(rows, self.size[0])
+
+    def reach(self) -> int:
+        """Rows of the level before that a strip is made of, at most."""
+        return max(
+            int(t.starts[min(first + STRIP, len(t.starts)) - 1] - t.starts[first])
+            + t.weights.shape[1]
+            for t in self.down
+            for first in range(0, len(t.starts), STRIP)
         )
-    return result
+
+    def can_go_on(self, rows_before: int) -> bool:
+        """Whether so many rows of the level before are enough for the next strip."""
+        if self.finished:
+            return False
+        last = min(self.done + STRIP, self.size[0]) - 1
+        needed = max(int(t.starts[last]) + t.weights.shape[1] for t in self.down)
+        whole = self.before[0]
+        return rows_before == whole or (not self.repeat and needed <= rows_before)
+
+    def shrink_texels(self, image: np.ndarray, space: Space) -> tuple[int, int]:
+        """Make the next strip of the picture itself; its first row, and how many."""
+        first, rows = self._next()
+        for number, down in enumerate(self.down):
+            strip = slice(first, first + rows)
+            low = int(down.starts[strip][0])
+            count = int(down.starts[strip][-1]) + down.weights.shape[1] - low
+            needed = edges(low, count, self.before[0], self.repeat)
+            planes = np.empty((self.channels, count, self.before[1]), np.float32)
+            _to_planes(
+                texels=image, rows=needed, values=space.values, planes=planes, count=count,
+                width=self.before[1], channels=self.channels, invisible=space.invisible,
+            )  # fmt: skip
+            indices = down.starts[strip, None] - low + np.arange(down.weights.shape[1])
+            self._shrink(number, first, rows, planes, indices)
+        return first, rows
+
+    def shrink_planes(self, larger: "_Stage") -> tuple[int, int]:
+        """Make the next strip of the level before; its first row, and how many."""
+        first, rows = self._next()
+        for number, down in enumerate(self.down):
+            positions = down.starts[first : first + rows, None] + np.arange(down.weights.shape[1])
+            indices = inside(positions, self.before[0], self.repeat) % larger.keep
+            self._shrink(number, first, rows, larger.planes[number], indices)
+        return first, rows
+
+    def texels(self, first: int, rows: int, space: Space) -> np.ndarray:
+        """uint8 (rows, width, C) of the strip just made."""
+        texels = np.empty((rows, self.size[1], self.channels), np.uint8)
+        _to_texels(
+            planes=self.planes[0], box=self.planes[1] if len(self.planes) > 1 else None,
+            levels=space.levels, texels=texels, first=first, rows=rows, width=self.size[1],
+            ring=self.keep, channels=self.channels, invisible=space.invisible, trusted=_TRUSTED,
+            normal=space.normal,
+        )  # fmt: skip
+        return texels
+
+    def _next(self) -> tuple[int, int]:
+        if not self.planes:
+            shape = (self.channels, self.keep, self.size[1])
+            self.planes = [np.empty(shape, np.float32) for _ in self.down]
+        first = self.done
+        self.done = min(first + STRIP, self.size[0])
+        return first, self.done - first
+
+    def _shrink(
+        self, number: int, first: int, rows: int, source: np.ndarray, indices: np.ndarray
+    ) -> None:
+        down, across = self.down[number], self.across[number]
+        _shrink(
+            source=source,
+            result=self.planes[number],
+            row_indices=np.ascontiguousarray(indices, np.int32),
+            row_weights=down.weights[first : first + rows],
+            column_starts=across.starts,
+            column_weights=np.ascontiguousarray(across.weights.T),
+            source_rows=source.shape[1],
+            source_width=source.shape[2],
+            ring=self.keep,
+            width=self.size[1],
+            first=first,
+            rows=rows,
+            planes=self.channels,
+            row_taps=down.weights.shape[1],
+            column_taps=across.weights.shape[1],
+            repeat=self.repeat,
+        )
 
 
-def _taps(filter: str, before: int, after: int) -> _Taps:
+def taps(filter: str, before: int, after: int) -> Taps:
+    """The weights of an axis of `before` texels for one of `after`."""
     ratio = before / after
     if filter == "box":
         # Exact: in units of 1 / after of an input texel.
@@ -134,75 +279,32 @@ def _taps(filter: str, before: int, after: int) -> _Taps:
         inputs = starts[:, None] + np.arange(-(-before // after) + 1)
         overlap = np.minimum((inputs + 1) * after, edges[1:, None])
         overlap = overlap - np.maximum(inputs * after, edges[:-1, None])
-        return _Taps(starts, overlap.clip(0) / before)
+        return Taps(starts.astype(np.int32), (overlap.clip(0) / before).astype(np.float32))
     reach = _KAISER_RADIUS * ratio
     centres = (np.arange(after) + 0.5) * ratio - 0.5  # in input texels, the first at 0
     starts = np.ceil(centres - reach).astype(np.int64)
     inputs = starts[:, None] + np.arange(int(2 * reach) + 1)
     x = (inputs - centres[:, None]) / ratio
-    inside = np.sqrt((1 - (x / _KAISER_RADIUS) ** 2).clip(0))
-    weights = np.sinc(x) * np.i0(_KAISER_ALPHA * inside) * (np.abs(x) < _KAISER_RADIUS)
-    return _Taps(starts, weights / weights.sum(axis=1, keepdims=True))
+    within = np.sqrt((1 - (x / _KAISER_RADIUS) ** 2).clip(0))
+    weights = np.sinc(x) * np.i0(_KAISER_ALPHA * within) * (np.abs(x) < _KAISER_RADIUS)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return Taps(starts.astype(np.int32), weights.astype(np.float32))
 
 
-def _matrix(taps: _Taps, outputs: slice) -> tuple[int, np.ndarray]:
-    """The first input of some outputs, and float32 (outputs, inputs) of weights from there on."""
-    starts = taps.starts[outputs]
-    low, width = int(starts[0]), taps.weights.shape[1]
-    matrix = np.zeros((len(starts), int(starts[-1]) - low + width), dtype=np.float32)
-    columns = (starts - low)[:, None] + np.arange(width)
-    np.put_along_axis(matrix, columns, taps.weights[outputs].astype(np.float32), axis=1)
-    return low, matrix
+def edges(first: int, count: int, size: int, repeat: bool) -> np.ndarray:
+    """Which texels stand for positions `first` to `first + count` of an axis of `size`: int32."""
+    return inside(np.arange(first, first + count), size, repeat).astype(np.int32)
 
 
-def _edges(first: int, count: int, size: int, repeat: bool) -> np.ndarray:
-    """Which texels stand for positions `first` to `first + count` of an axis of `size`."""
-    positions = np.arange(first, first + count)
+def inside(positions: np.ndarray, size: int, repeat: bool) -> np.ndarray:
     return positions % size if repeat else positions.clip(0, size - 1)
 
 
-def _space(srgb: bool, normal: bool, weighted: bool) -> _Space:
+def space_of(srgb: bool, normal: bool, weighted: bool) -> Space:
+    """The space that a picture's colours are averaged in."""
     levels = np.arange(256) / 255
-    colour = (2 * levels - 1 if normal else srgb_to_linear(levels) if srgb else levels).astype("f4")
-    alpha = levels.astype("f4")
+    values = 2 * levels - 1 if normal else srgb_to_linear(levels) if srgb else levels
     # The way back: 8 bits of each of 65536 steps, of which sRGB's narrowest level has 20.
     steps = np.arange(65536) / 65535
-    back = np.rint(255 * (linear_to_srgb(steps) if srgb else steps)).astype("u1")
-
-    def to_planes(texels: np.ndarray) -> Planes:
-        planes = np.empty((4, *texels.shape[:2]), dtype=np.float32)
-        for c in range(3):
-            np.take(colour, texels[..., c], out=planes[c])
-        np.take(alpha, texels[..., 3], out=planes[3])
-        if weighted:
-            planes[:3] *= planes[3] + np.float32(_INVISIBLE)
-        return planes
-
-    def to_texels(planes: Planes, box: Planes | None = None) -> np.ndarray:
-        colours = _over_alpha(planes) if weighted else planes[:3]
-        if box is not None:
-            # Negative weights leave colour and alpha that do not belong together where there is
-            # little alpha, or less than none: the box filter's colour takes over.
-            trust = (planes[3] / _TRUSTED).clip(0, 1)
-            colours = trust * colours.clip(0, 1) + (1 - trust) * _over_alpha(box)
-        if normal:
-            length = np.sqrt((colours**2).sum(axis=0))
-            flat = length < 1e-6  # opposite directions: which one is left is chance
-            colours = colours / np.where(flat, 1, length)
-            colours[:, flat] = [[0], [0], [1]]
-            colours = colours * 0.5 + 0.5
-        texels = np.empty((*planes.shape[1:], 4), dtype=np.uint8)
-        for c in range(3):
-            texels[..., c] = back[_scaled(colours[c], 65535)]
-        texels[..., 3] = _scaled(planes[3], 255)
-        return texels
-
-    return _Space(to_planes, to_texels)
-
-
-def _over_alpha(planes: Planes) -> np.ndarray:
-    return planes[:3] / np.maximum(planes[3] + np.float32(_INVISIBLE), _INVISIBLE)
-
-
-def _scaled(plane: np.ndarray, top: int) -> np.ndarray:
-    return np.rint(plane.clip(0, 1) * np.float32(top)).astype(np.uint16)
+    back = np.rint(255 * (linear_to_srgb(steps) if srgb else steps)).astype(np.uint8)
+    return Space(values.astype(np.float32), back, _INVISIBLE if weighted else 0.0, normal)
