@@ -38,7 +38,8 @@ from bc7_contenders import CALIBRATION_MEGA_OPERATIONS, Contender, calibration_l
 from PIL import Image
 
 from smalti.bc7.decode import decode_image
-from smalti.bc7.encode import EFFORTS, encode_image
+from smalti.bc7.encode import encode_image
+from smalti.bc7.search import EFFORTS
 from smalti.errors import SmaltiError
 from smalti.eval.log import conditions, json_number
 from smalti.eval.metrics import PEAK, psnr

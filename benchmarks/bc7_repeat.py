@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from smalti.bc7.decode import decode_image
-from smalti.bc7.encode import EFFORTS, encode_image
+from smalti.bc7.encode import encode_image
+from smalti.bc7.search import EFFORTS
 from smalti.bc7.seed import ENGINES, encode_seed
 from smalti.eval.metrics import psnr
 

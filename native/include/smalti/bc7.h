@@ -53,8 +53,26 @@ typedef struct smalti_bc7_rdo_args {
 } smalti_bc7_rdo_args;
 SMALTI_API int smalti_bc7_rdo(const smalti_bc7_rdo_args *args);
 
+/* Texels to blocks: all eight modes, the best of those that are worth a trial.
+ *
+ * A texel of alpha 255 decodes to alpha 255, one of alpha 0 to alpha 0. Where a side is no multiple
+ * of 4, edge texels are repeated. Each block depends on its own texels alone. */
+typedef struct smalti_bc7_encode_args {
+  const uint8_t *texels; /* height rows, `stride` bytes apart, of width x channels bytes: R G B (A) */
+  uint8_t *blocks;       /* ceil(height / 4) x ceil(width / 4) x 16, row-major */
+  const float *metric;   /* 18: what is made least, as smalti/bc7/metric.py lays it out; NULL: the
+                            square error of R, G, B and A */
+  int64_t height, width; /* in texels, 1 or more */
+  int64_t stride;        /* 0: width * channels */
+  int32_t channels;      /* 4 (or 0): straight alpha; 3: opaque */
+  int32_t effort;        /* 0 ultrafast, 1 fast, 2 medium, 3 high, 4 best */
+  int32_t threads;
+} smalti_bc7_encode_args;
+SMALTI_API int smalti_bc7_encode(const smalti_bc7_encode_args *args);
+
 #define SMALTI_BC7_KERNELS(X) \
   X(bc7_decode)               \
+  X(bc7_encode)               \
   X(bc7_rdo)                  \
   X(bc7_seed)
 

@@ -7,20 +7,15 @@ Y is the identity, or for "perceptual" the rows of luma and colour differences.
 
 import numpy as np
 
-from smalti.bc7.work import (
-    ALPHA_TO_SPACE,
-    BY_ALPHA,
-    M_AA,
-    M_BB,
-    M_GB,
-    M_GG,
-    M_RB,
-    M_RG,
-    M_RR,
-    METRIC,
-    TO_SPACE,
-)
 from smalti.errors import OptionError
+
+# The kernel's parameters: d^T M d of a texel's error d, and the matrix into the space where that is a
+# plain squared distance.
+M_RR, M_GG, M_BB, M_AA, M_RG, M_RB, M_GB = range(7)
+TO_SPACE = 7  # 3 x 3, row-major
+ALPHA_TO_SPACE = 16
+BY_ALPHA = 17  # whether colour errors count by alpha
+METRIC = 18
 
 METRICS = ("rgba", "perceptual", "premultiplied", "normal")
 
@@ -31,7 +26,7 @@ _STEP = 1 / 16  # of M's entries, so that sums over a block are exact
 
 
 def metric(name: str = "rgba", weights: tuple[float, ...] = (1, 1, 1, 1)) -> np.ndarray:
-    """The parameters of the compiled search, float32 [METRIC].
+    """The parameters of the search, float32 [METRIC].
 
     name: "rgba", square error of each channel; "perceptual", of luma and colour differences;
     "premultiplied", as rgba with colour weighted by the texel's alpha squared; "normal", as rgba

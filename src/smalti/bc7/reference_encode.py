@@ -4,7 +4,7 @@
                   └──▶ axes ─▶ first_indices ─▶ fit ⇄ choose ─▶ descend ─▶ least error ─▶ pack
 
 Thousands of times slower than the kernels and made to be read beside them: each part names the
-kernel that it mirrors. The steps are in reference_steps.py, the 128 bits in reference_pack.py.
+part of the kernel (native/bc7/encode*) that it mirrors. The steps are in reference_steps.py, the 128 bits in reference_pack.py.
 """
 
 from collections.abc import Iterator
@@ -13,31 +13,10 @@ from itertools import chain
 
 import numpy as np
 
-from smalti.bc7.encode import EFFORTS, EXPECT, MOST, SECOND_SHARE, Effort
 from smalti.bc7.layout import BLOCK_BYTES
-from smalti.bc7.lines import FREE, NO_PBIT, SET_PBITS
-from smalti.bc7.metric import metric as metric_of
-from smalti.bc7.partitions import PARTITIONS
-from smalti.bc7.reference_pack import Coding, pack, solid
-from smalti.bc7.reference_steps import (
-    PBITS,
-    choose,
-    first_indices,
-    fit,
-    fit_second,
-    principal_axis,
-    rank,
-    rgba_axis,
-    split_scatter,
-    subset_moments,
-    weights_of,
-    widen,
-)
-from smalti.bc7.trials import AGAIN, BITS, DIRECTIONS, FAR, KINDS, NEAR, SUBSET_COUNTS, TOPS
-from smalti.bc7.work import (
+from smalti.bc7.metric import (
     ALPHA_TO_SPACE,
     BY_ALPHA,
-    HELD,
     M_AA,
     M_BB,
     M_GB,
@@ -46,6 +25,43 @@ from smalti.bc7.work import (
     M_RG,
     M_RR,
     TO_SPACE,
+)
+from smalti.bc7.metric import metric as metric_of
+from smalti.bc7.partitions import PARTITIONS
+from smalti.bc7.reference_pack import Coding, pack, solid
+from smalti.bc7.reference_steps import (
+    PBITS,
+    choose,
+    eighth_root_split,
+    first_indices,
+    fit,
+    fit_second,
+    principal_axis,
+    rank,
+    rgba_axis,
+    steps_along,
+    subset_moments,
+    weights_of,
+    widen,
+)
+from smalti.bc7.search import (
+    AGAIN,
+    BITS,
+    DIRECTIONS,
+    EFFORTS,
+    EXPECT,
+    FAR,
+    FREE,
+    HELD,
+    KINDS,
+    MOST,
+    NEAR,
+    NO_PBIT,
+    SECOND_SHARE,
+    SET_PBITS,
+    SUBSET_COUNTS,
+    TOPS,
+    Effort,
 )
 
 _F = np.float32
@@ -114,7 +130,7 @@ class Block:
 
 
 def load(texels: np.ndarray, parameters: np.ndarray) -> Block:
-    """`work.load` and `work.to_space`."""
+    """`load_block` and `load_texels`."""
     x = texels.astype(np.float32)
     seen = texels[:, 3] > 0
     count = int(seen.sum())
@@ -149,7 +165,7 @@ class _Search:
             self.error, self.best = error, coding.copy()
 
     def opaque(self, block: Block) -> None:
-        """`encode._search_opaque`."""
+        """`search_opaque`."""
         effort, enough = self.effort, _F(self.effort.enough)
         self.lines(block, 6, 0, opaque=True)
         if effort.trials and (block.x[:, :3].max(axis=1) == 0).any():
@@ -163,7 +179,7 @@ class _Search:
             self.rotations(block)
 
     def alpha(self, block: Block) -> None:
-        """`encode._search_alpha`. Mode 5 can hold alpha 0 and 255 whatever the colours."""
+        """`search_alpha`. Mode 5 can hold alpha 0 and 255 whatever the colours."""
         effort = self.effort
         for mode, selection in [(5, 0), (4, 0), (4, 1)] if effort.trials else [(5, 0)]:
             self.apart(block, mode, 0, selection)
@@ -176,7 +192,7 @@ class _Search:
         self.promising(block, [(e + EXPECT[7, 2], 7, p) for p, e in enumerate(expected)], False)
 
     def ranked(self, block: Block, counts: dict[int, int]) -> None:
-        """`encode._try_ranked`. counts: modes of equally many subsets, and their partitions."""
+        """`try_ranked`. counts: modes of equally many subsets, and their partitions."""
         off, along = rank(block.space, SUBSET_COUNTS[min(counts)])
         promises = []
         for mode, count in counts.items():
@@ -194,13 +210,13 @@ class _Search:
             self.lines(block, mode, partition, opaque)
 
     def rotations(self, block: Block) -> None:
-        """`encode._try_rotations`: one channel, or opaque alpha, gets indices of its own."""
+        """`try_rotations`: one channel, or opaque alpha, gets indices of its own."""
         crossed = (block.form - np.diag(np.diag(block.form))).any()
         tried = 0
         for rotation in range(1 if crossed else 4):
             turned = block.rotated(rotation - 1) if rotation else block
             ((n, sums),) = subset_moments(turned.space, PARTITIONS[0, 0], 1)
-            off, along = split_scatter(n, sums)
+            off, along = eighth_root_split(n, sums)
             lone = _row_scatter(turned.space[:, 3])
             for mode, selection in [(5, 0), (4, 0), (4, 1)] if rotation else [(5, 0)]:
                 colour_steps = 8 if (mode, selection) == (4, 1) else 4
@@ -212,7 +228,7 @@ class _Search:
                     self.apart(turned, mode, rotation, selection)
 
     def lines(self, block: Block, mode: int, partition: int, opaque: bool) -> None:
-        """`trials.try_lines`: modes 0 to 3, 6 and 7. opaque: alpha is 255 and left out."""
+        """`try_lines`: modes 0 to 3, 6 and 7. opaque: alpha is 255 and left out."""
         subsets, kind = SUBSET_COUNTS[mode], KINDS[mode]
         channels = 3 if opaque else 4
         subset = PARTITIONS[subsets - 1, partition]
@@ -223,40 +239,47 @@ class _Search:
         else:
             axes = np.array([rgba_axis(block.space[subset == s]) for s in range(subsets)])
         trial = _Trial(block, mode, partition, 0, 0, channels, kind)
-        for place in range(self.effort.starts):
-            trial.begin(axes, place)
-            last = _F(1e30)
-            for _ in range(self.effort.fits):
-                now = trial.refit()
-                self.keep(now, trial.coding)
-                if now >= last or now > _F(AGAIN) * self.error:
-                    last = min(now, last)
-                    break
-                last = now
-            if self.effort.passes and last < _F(NEAR) * self.error:
+        trial.project(axes)
+        for start in range(self.effort.starts):
+            trial.begin(start)
+            least = self.refine(trial, patient=False)
+            if self.effort.passes and least < _F(NEAR) * self.error:
                 self.descend(trial)
-            elif last > _F(FAR) * self.error:
+            elif least > _F(FAR) * self.error:
                 break
 
     def apart(self, block: Block, mode: int, rotation: int, selection: int) -> None:
-        """`trials.try_apart`: modes 4 and 5, where alpha's row has indices of its own."""
+        """`try_apart`: modes 4 and 5, where alpha's row has indices of its own."""
         trial = _Trial(block, mode, 0, rotation, selection, 3, NO_PBIT)
         if trial.begin_second() >= self.error:
             return
         sums = subset_moments(block.space, PARTITIONS[0, 0], 1)
-        trial.begin(np.array([principal_axis(n, m) for n, m in sums]), 0)
-        last = _F(1e30)
+        trial.project(np.array([principal_axis(n, m) for n, m in sums]))
+        trial.begin(0)
+        least = self.refine(trial, patient=True)
+        if self.effort.passes and least < _F(NEAR) * self.error:
+            self.descend(trial)
+
+    def refine(self, trial: "_Trial", patient: bool) -> np.float32:
+        """`refine`: fit and choose by turns; leave the best in the trial and return its error.
+
+        patient: go on as long as it gets better, however bad it is.
+        """
+        least = last = _F(1e30)
+        codes = trial.coding.codes
         for _ in range(self.effort.fits):
             now = trial.refit()
             self.keep(now, trial.coding)
-            if now >= last:
+            if now < least:
+                least, codes = now, trial.coding.codes.copy()
+            if now >= last or (not patient and now > _F(AGAIN) * self.error):
                 break
             last = now
-        if self.effort.passes and last < _F(NEAR) * self.error:
-            self.descend(trial)
+        trial.coding.codes = codes
+        return least
 
     def descend(self, trial: "_Trial") -> None:
-        """`trials.descend`: try other p-bits, move codes by one step, while that lowers the error."""
+        """`descend`: try other p-bits, move codes by one step, while that lowers the error."""
         codes = trial.coding.codes
         now = trial.choose()
         for _ in range(self.effort.passes):
@@ -305,11 +328,15 @@ class _Trial:
         self.apart = self.block.form_a * error
         return self.apart
 
-    def begin(self, axes: np.ndarray, place: int) -> None:
-        """Set indices by each texel's place along the axis of its subset; axes: (subsets, 3 or 4)."""
+    def project(self, axes: np.ndarray) -> None:
+        """Find each texel's place along the axis of its subset; axes: (subsets, 3 or 4)."""
         terms = axes[self.subset] * self.block.space[:, : axes.shape[1]]
         places = sum(terms.T)  # from left to right
-        self.coding.index = first_indices(places, self.subset, self.subsets, self.top, place)
+        self.places = steps_along(places, self.subset, self.subsets, self.top)
+
+    def begin(self, place: int) -> None:
+        """Set indices by the best quantiser of each subset's places, or a lower one."""
+        self.coding.index = first_indices(self.places, self.subset, self.subsets, self.top, place)
 
     def refit(self) -> np.float32:
         """Fit the endpoints to the indices, then the indices to the endpoints; return the error."""
@@ -360,20 +387,19 @@ class _Trial:
 
 
 def _held_alpha(alpha):
-    """`trials.held_alpha`: what the endpoints must have for 0 and 255 to come back exactly."""
+    """`hold_alpha`: what the endpoints must have for 0 and 255 to come back exactly."""
     return tuple(end if end in (0, 255) else FREE for end in (alpha.min(), alpha.max()))
 
 
 def _alpha_scatter(alpha, subset):
-    """`trials.alpha_scatter`: square sum about its mean in each of two subsets, together."""
+    """Square sum of alpha about its mean in each of two subsets, together."""
     n, x, xx = (subset == 1).sum(), alpha[subset == 1].sum(), (alpha[subset == 1] ** 2).sum()
-    tx, txx = alpha.sum(), (alpha**2).sum()
-    inside = xx - x * x / _F(max(n, 1))
-    outside = (txx - xx) - (tx - x) * (tx - x) / _F(max(16 - n, 1))
-    return inside + outside
+    rest, tail = alpha.sum() - x, (alpha**2).sum() - xx
+    inside = xx - x * x * (_F(1) / _F(n))
+    return inside + (tail - rest * rest * (_F(1) / _F(16 - n)))
 
 
 def _row_scatter(row):
-    """`encode._row_scatter`: square sum of a channel about its mean."""
+    """Square sum of a channel about its mean."""
     x = row.sum()
     return (row**2).sum() - x * x * _F(1 / 16)

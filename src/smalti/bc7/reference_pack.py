@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from smalti.bc7.encode import SOLID_CODES
 from smalti.bc7.layout import BLOCK_BYTES, MODES
 from smalti.bc7.partitions import ANCHORS, PARTITIONS
+from smalti.bc7.search import solid_codes
 
 
 @dataclass
@@ -28,9 +28,9 @@ class Coding:
 
 
 def solid(texel: np.ndarray) -> Coding:
-    """`encode._keep_solid`: mode 5, exact."""
+    """`keep_solid`: mode 5, exact."""
     codes = np.zeros((1, 2, 4))
-    codes[0, :, :3] = SOLID_CODES[texel[:3]].T
+    codes[0, :, :3] = solid_codes()[texel[:3]].T
     codes[0, :, 3] = texel[3]
     return Coding(5, 0, 0, 0, codes, np.ones(16), np.zeros(16))
 

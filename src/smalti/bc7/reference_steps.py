@@ -3,16 +3,14 @@
     space ─▶ rank       what to expect of 64 partitions
     space ─▶ axes ─▶ first_indices ─▶ fit ⇄ choose
 
-Numbers are float32 where the kernel rounds to float32, and float64 where the kernel is float64 or
-where sums are exact (work.py says which). Where rounding makes the order of a sum matter, it is
-the kernel's.
+Numbers are float32, as in the kernel, and float64 only in sums that float32 holds exactly too. Where
+rounding makes the order of a sum matter, it is the kernel's.
 """
 
 import numpy as np
 
-from smalti.bc7.lines import FREE, NO_PBIT, OWN_PBITS, SET_PBITS, SHARED_PBIT
 from smalti.bc7.partitions import PARTITIONS
-from smalti.bc7.quantisers import MARGINS
+from smalti.bc7.search import FREE, MARGINS, NO_PBIT, OWN_PBITS, SET_PBITS, SHARED_PBIT
 
 _F = np.float32
 
@@ -25,7 +23,7 @@ PBITS = {
 }
 
 
-# ---- ranking: rank.py ----
+# ---- ranking: encode_rank.h ----
 
 
 def moments(space: np.ndarray) -> np.ndarray:
@@ -47,21 +45,69 @@ def subset_moments(space: np.ndarray, subset: np.ndarray, subsets: int) -> list:
 
 
 def rank(space: np.ndarray, subsets: int) -> tuple[np.ndarray, np.ndarray]:
-    """`rank_two`, `rank_three`: what each of 64 partitions leaves off its best lines, and along."""
-    parts = subset_moments(space, PARTITIONS[subsets - 1], subsets)
-    off, along = zip(*(split_scatter(n, m) for n, m in parts), strict=True)
-    return sum(off), sum(along)  # subset 0 first
+    """`rank`: what each of 64 partitions leaves off its best lines, and along them.
+
+    In the plane of the block's two greatest axes; what is off the plane is off all lines.
+    """
+    u, v, off = plane(space)
+    sums = [u, v, u * u, u * v, v * v]
+    all_off = all_along = _F(0)
+    for s in (*range(1, subsets), 0):  # in the kernel's order
+        inside = PARTITIONS[subsets - 1] == s
+        n = inside.sum(axis=1).astype(_F)
+        x, y, xx, xy, yy = (np.where(inside, term, _F(0)).sum(axis=1) for term in sums)
+        a, b, d = n * xx - x * x, n * xy - x * y, n * yy - y * y
+        root = np.sqrt((a - d) * (a - d) + (b + b) * (b + b))
+        by = _F(0.125) / n  # places are in halves, and of a sum of eigenvalues a half is one
+        all_off = all_off + np.maximum((a + d) - root, _F(0)) * by
+        all_along = all_along + ((a + d) + root) * by
+    return off + all_off, all_along
 
 
-def split_scatter(n, m):
-    """`rank.split_scatter`: the largest eigenvalue of the scatter is nearly (tr A^8)^(1/8)."""
+def plane(space: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.float32]:
+    """`Plane`: places along the block's two greatest axes, in halves, and what lies off them."""
+    ((n, m),) = subset_moments(space, PARTITIONS[0, 0], 1)
+    a, b, c, d, e, f = _scatter(n, m)
+    p = _unit(principal_axis(n, m))
+    x = a * p[0] + b * p[1] + c * p[2]
+    y = b * p[0] + d * p[1] + e * p[2]
+    z = c * p[0] + e * p[1] + f * p[2]
+    along = x * p[0] + y * p[1] + z * p[2]
+    rest = [  # the scatter without the first axis
+        a - along * p[0] * p[0], b - along * p[0] * p[1], c - along * p[0] * p[2],
+        d - along * p[1] * p[1], e - along * p[1] * p[2], f - along * p[2] * p[2],
+    ]  # fmt: skip
+    left = abs(rest[0]) + abs(rest[3]) + abs(rest[5])
+    scale = _F(1) / (left + _F(1e-30))
+    q = _unit(_greatest_column(_square([entry * scale for entry in rest])))
+    places = []
+    for axis in (p, q):
+        place = axis[0] * space[:, 0] + axis[1] * space[:, 1] + axis[2] * space[:, 2]
+        places.append(np.rint(_F(2) * place))
+    u, v = places
+    uu = (u * u).sum() - u.sum() * u.sum() * _F(1 / 16)
+    vv = (v * v).sum() - v.sum() * v.sum() * _F(1 / 16)
+    trace = (a + d + f) * _F(1 / 16)
+    return u, v, max(trace - (uu + vv) * _F(0.25), _F(0))
+
+
+def _unit(axis):
+    x, y, z = axis * (_F(1) / (np.abs(axis).max() + _F(1e-30)))
+    return np.array([x, y, z]) * (_F(1) / np.sqrt(x * x + y * y + z * z + _F(1e-30)))
+
+
+def eighth_root_split(n, m):
+    """`rank_rotation`: the largest eigenvalue of the scatter is nearly (tr A^8)^(1/8).
+
+    Returns what is off the best line, and along it.
+    """
     matrix = _scatter(n, m)
     trace = np.maximum(matrix[0] + matrix[3] + matrix[5], _F(0))
     scale = _F(1) / (trace + _F(1))
     a, b, c, d, e, f = _square(_square([entry * scale for entry in matrix]))
     power = a * a + d * d + f * f + _F(2) * (b * b + c * c + e * e)
     largest = np.sqrt(np.sqrt(np.sqrt(power))) * (trace + _F(1))
-    inverse = _F(1) / np.maximum(n, _F(1))
+    inverse = _F(1) / n
     return np.maximum(trace - largest, _F(0)) * inverse, largest * inverse
 
 
@@ -86,16 +132,20 @@ def _square(matrix):
     ]
 
 
-# ---- axes: trials.py ----
+# ---- axes: encode_axes.h ----
 
 
 def principal_axis(n, m) -> np.ndarray:
-    """`trials.principal_axis`: the scatter matrix to the eighth power, its greatest column."""
-    matrix = _scatter(float(n), [float(entry) for entry in m])
-    scale = 1.0 / (matrix[0] + matrix[3] + matrix[5] + 1e-30)
+    """`principal_axis`: the scatter matrix to the eighth power, its greatest column."""
+    matrix = _scatter(n, m)
+    scale = _F(1) / (matrix[0] + matrix[3] + matrix[5] + _F(1e-30))
     matrix = [entry * scale for entry in matrix]
     for _ in range(3):
         matrix = _square(matrix)
+    return _greatest_column(matrix)
+
+
+def _greatest_column(matrix) -> np.ndarray:
     a, b, c, d, e, f = matrix
     if a >= d and a >= f:
         return np.array([a, b, c], dtype=_F)
@@ -103,61 +153,58 @@ def principal_axis(n, m) -> np.ndarray:
 
 
 def rgba_axis(points: np.ndarray) -> np.ndarray:
-    """`trials.rgba_axis`: eight power iterations in four dimensions; alpha grows along it."""
-    points = points.astype(np.float64)
-    apart = points - points.sum(axis=0) / len(points)
-    scatter = sum(np.outer(a, a) for a in apart)  # in the kernel's order: float64 rounds here
-    axis = scatter[np.argmax(np.diag(scatter))]
-    for _ in range(8):
-        norm = np.abs(axis).max()
-        if norm == 0.0:
-            break
-        columns = scatter * (axis / norm)
-        axis = columns[:, 0] + columns[:, 1] + columns[:, 2] + columns[:, 3]
-    return (-axis if axis[3] < 0.0 else axis).astype(_F)
+    """`rgba_axis`: the same in four dimensions; alpha grows along it."""
+    sums, products = points.sum(axis=0), (points[:, :, None] * points[:, None, :]).sum(axis=0)
+    matrix = _F(len(points)) * products - sums[:, None] * sums
+    matrix = matrix * (_F(1) / (sum(np.diag(matrix)) + _F(1e-30)))
+    for _ in range(3):
+        matrix = sum(matrix[:, k, None] * matrix[k] for k in range(4))  # from left to right
+    axis = matrix[np.argmax(np.diag(matrix))]
+    return -axis if axis[3] < 0 else axis
 
 
-# ---- first indices: quantisers.py ----
+# ---- first indices: encode_lines.h ----
+
+
+def steps_along(places, subset, subsets, top):
+    """`project`: places along their subset's axis, float32 (16,), in 64ths of a step from its least."""
+    result = np.empty(16, dtype=_F)
+    for s in range(subsets):
+        p = places[subset == s]
+        low, high = p.min(), p.max()
+        density = _F(64) * top / (high - low) if high > low else _F(0)
+        result[subset == s] = np.rint((p - low) * density)
+    return result
 
 
 def first_indices(places, subset, subsets, top, place):
     """Each texel's index, by the uniform quantiser that explains most of its subset's variance.
 
-    places: float32 (16,), along the axes. place: 0 for the best quantiser, 1 for the next that
-    scores otherwise, ...
+    places: as of `steps_along`. place: 0 for the best quantiser, 1 for the next that scores
+    otherwise, ...
     """
     index = np.empty(16, dtype=_F)
     a, b = MARGINS
     spread = top / (top - a - b)
     for s in range(subsets):
-        inside = (subset == s).astype(_F)
-        p = places[subset == s]
-        low, high = p.min(), p.max()
-        density = top / (high - low) if high > low else _F(0)
-        scale, shift = density * spread, _F(0.5) - (a + low * density) * spread
-        tries = np.clip(np.floor(places[:, None] * scale + shift), _F(0), top)  # (16, quantisers)
-        i, p = inside[:, None] * tries, (inside * places)[:, None]
-        n, w = _sum_pairs(inside), _sum_pairs(i)
-        covariance = n * _sum_pairs(i * places[:, None]) - w * _sum_pairs(p)
-        variance = n * _sum_pairs(i * i) - w * w
-        score = covariance * covariance / np.maximum(variance, _F(1e-6))
+        p = places[subset == s][:, None]
+        tries = np.clip(np.rint(p * (spread * _F(1 / 64)) + -(a * spread)), _F(0), top)
+        n, w, ww = _F(len(p)), tries.sum(axis=0), (tries * tries).sum(axis=0)  # of each quantiser
+        covariance = n * (tries * p).sum(axis=0) - w * p.sum()
+        variance = n * ww - w * w
+        score = covariance * covariance / np.maximum(variance, _F(1))
         for _ in range(place):
             score[score == score.max()] = -1
-        index[subset == s] = tries[subset == s, np.argmax(score)]
+        index[subset == s] = tries[:, np.argmax(score)]
     return index
 
 
-def _sum_pairs(values):
-    """Sum over texels in the kernel's order: float32 rounds here."""
-    return sum(values[::2] + values[1::2])
-
-
 def weights_of(index, top):
-    """The decoder's interpolation weights / 64."""
-    return np.floor(index * (_F(64) / top) + _F(0.5)) * _F(1 / 64)
+    """The decoder's interpolation weights of 64."""
+    return np.rint(index * (_F(64) / top))
 
 
-# ---- endpoints: lines.py ----
+# ---- endpoints: encode_fit.h ----
 
 
 def widen(code, bits):
@@ -185,19 +232,18 @@ def fit(x, weight, visible, bits, pbits, held):
 
 
 def _solve(x, weight, counts):
-    """The optimum of a channel, and the quadratic form of the error about it."""
-    v, w = counts.astype(np.float64), weight.astype(np.float64)
-    x = x.astype(np.float64)
-    n, sum_w, ww = v.sum(), (v * w).sum(), (v * w * w).sum()
-    x, wx = (v * x).sum(), (v * w * x).sum()
-    uu, uw = n - 2.0 * sum_w + ww, sum_w - ww
-    determinant = uu * ww - uw * uw
-    if determinant < 1e-6:  # all texels at one step: both endpoints to their mean
-        inverse, uu, uw, ww, ux, wx = 1.0 / max(n, 1.0), 1.0, 0.0, 1.0, x, x
+    """`Line`: the optimum of a channel, and the quadratic form of the error about it."""
+    v, w, x = counts.astype(np.float64), weight.astype(np.float64), x.astype(np.float64)
+    n, sum_w, ww = _F(v.sum()), _F((v * w).sum()), _F((v * w * w).sum())
+    x, wx = _F((v * x).sum()), _F((v * w * x).sum())
+    spread = n * ww - sum_w * sum_w
+    uu, uw = (_F(4096) * n - _F(128) * sum_w) + ww, _F(64) * sum_w - ww
+    if spread < _F(1 / 32):  # all texels at one step: both endpoints to their mean
+        slope, form = _F(0), (_F(1), _F(0), _F(1), _F(0))
     else:
-        inverse, ux = 1.0 / determinant, x - wx
-    form = _F(uu), _F(2.0 * uw), _F(ww), _F(uw / ww)
-    return form, (_F((ux * ww - wx * uw) * inverse), _F((wx * uu - ux * uw) * inverse))
+        slope, form = (n * wx - sum_w * x) * (_F(1) / spread), (uu, _F(2) * uw, ww, uw / ww)
+    first = (x - slope * sum_w) * (_F(1) / n if n > 0 else _F(0))
+    return form, (first, first + slope * _F(64))
 
 
 def _round(form, ends, bits, pbits, held):
@@ -245,12 +291,11 @@ def choose(block, subset, ends, top):
     errors = []
     for index in (low, low + _F(1)):
         weight = weights_of(index, top)[:, None]
-        errors.append(
-            _texel_errors(block, x - np.floor(first + _F(0.5) + weight * (second - first)))
-        )
+        decoded = np.floor(first + (weight * (second - first) + _F(32)) * _F(1 / 64))
+        errors.append(_texel_errors(block, x - decoded))
     below, above = errors
     index = np.where(above < below, low + _F(1), low)
-    return index, _F(np.minimum(below, above).sum(dtype=np.float64))
+    return index, sum(np.minimum(below, above))  # from left to right
 
 
 def _places(block, first, second, top):
@@ -287,11 +332,11 @@ def _texel_errors(block, d):
     return errors
 
 
-# ---- a channel by itself, in modes 4 and 5: trials.py ----
+# ---- a channel by itself, in modes 4 and 5: encode_trial.h ----
 
 
 def fit_second(values, bits, top, hold):
-    """`trials.fit_second`: codes of the two endpoints, indices, and the square error.
+    """`fit_second`: codes of the two endpoints, indices, and the square error.
 
     values: float32 (16,). hold: whether 0 and 255 are to come back exactly.
     """
@@ -311,8 +356,8 @@ def fit_second(values, bits, top, hold):
         first = widen(code_0, bits)
         span = widen(code_1, bits) - first
         density = top / span if span > 0 else _F(0)
-        index = np.clip(np.floor((values - first) * density + _F(0.5)), _F(0), top)
-        misses = values - np.floor(first + weights_of(index, top) * span + _F(0.5))
+        index = np.clip(np.rint((values - first) * density), _F(0), top)
+        misses = values - np.floor(first + (weights_of(index, top) * span + _F(32)) * _F(1 / 64))
         error = (misses**2).sum()
         if best is None or error < best[3]:
             best = code_0, code_1, index, error

@@ -5,7 +5,7 @@
 What `smalti.bc7.encode` does for a block in one go is here a row of small kernels, a mode each, over
 all blocks: a kernel reads a block's texels, its least error so far and the trials that are listed
 for it, and overwrites the block where it finds a better one. (A single shader of all modes takes a
-driver minutes to compile.) The numbers of an effort are those of `smalti.bc7.encode.EFFORTS`.
+driver minutes to compile.) The numbers of an effort are those of `smalti.bc7.search.EFFORTS`.
 """
 
 import functools
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from smalti.bc7.encode import EFFORTS, EXPECT, SECOND_SHARE, SOLID_CODES
 from smalti.bc7.layout import MODES, block_grid
 from smalti.bc7.partitions import ANCHORS, PARTITIONS
-from smalti.bc7.quantisers import MARGINS
+from smalti.bc7.search import EFFORTS, EXPECT, MARGINS, SECOND_SHARE, solid_codes
 from smalti.errors import OptionError
 from smalti.extras import need
 
@@ -242,4 +241,4 @@ def _tables() -> np.ndarray:
     anchors = (ANCHORS[1:].reshape(128, 3).astype(np.uint32) << 8 * subsets).sum(1)
     partitions = np.stack([patterns, anchors], axis=1).astype(np.uint32)
     margins = np.ascontiguousarray(MARGINS.T).view(np.uint32)
-    return np.concatenate([partitions, SOLID_CODES.astype(np.uint32), margins])
+    return np.concatenate([partitions, solid_codes().astype(np.uint32), margins])
