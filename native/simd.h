@@ -479,6 +479,9 @@ SIMD_INLINE void totals(const vint (&a)[4], int32_t (&sum)[4]) {
     for (int lane = 0; lane < LANES; ++lane) total += uint32_t(a[i].v[lane]);
     sum[i] = int32_t(total);
   }
+#endif
+}
+
 // a b + c where neither the product nor the sum is rounded, as of small whole numbers: one
 // instruction where there is one, else two, with the same bits.
 SIMD_INLINE vfloat fma_exact(vfloat a, vfloat b, vfloat c) {

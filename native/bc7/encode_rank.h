@@ -28,7 +28,10 @@ constexpr Expect EXPECT[MODE_COUNT] = {
 constexpr float NEVER = 131071.0f; // 128 times that, and a place below 128, is exact
 constexpr float MOST = NEVER - 1;  // to expect of a trial
 
-// Positions in the plane of the two greatest axes, in halves, and what lies off it.
+// Places in the plane of the two greatest axes, in thirds (so that sums of their products are exact in
+// every metric), and what lies off it.
+constexpr float THIRDS = 3.0f;
+
 struct Plane {
   vfloat u[16], v[16];
   vfloat sum_u, sum_v, sum_uu, sum_uv, sum_vv;
@@ -41,29 +44,35 @@ struct Plane {
     const Matrix3 whole = scatter(sums[0]);
     const Axis3 first = unit(principal_axis(whole));
     // the scatter without the first axis: A - (p^T A p) p p^T
-    const vfloat x = whole.a * first.x + whole.b * first.y + whole.c * first.z;
-    const vfloat y = whole.b * first.x + whole.d * first.y + whole.e * first.z;
-    const vfloat z = whole.c * first.x + whole.e * first.y + whole.f * first.z;
-    const vfloat m = x * first.x + y * first.y + z * first.z;
+    const vfloat m = along(whole, first);
     Matrix3 rest = {whole.a - m * first.x * first.x, whole.b - m * first.x * first.y,
                     whole.c - m * first.x * first.z, whole.d - m * first.y * first.y,
                     whole.e - m * first.y * first.z, whole.f - m * first.z * first.z};
     const vfloat left = abs(rest.a) + abs(rest.d) + abs(rest.f);
     rest = squared(scaled(rest, one / (left + vfloat(1e-30f))));
-    const Axis3 second = unit(greatest_column(rest));
+    const Axis3 near = unit(greatest_column(rest));
+    const vfloat slant = near.x * first.x + near.y * first.y + near.z * first.z;
+    const Axis3 second = unit({near.x - slant * first.x, near.y - slant * first.y,
+                               near.z - slant * first.z});
     sum_u = sum_v = sum_uu = sum_uv = sum_vv = zero;
     for (int t = 0; t < 16; ++t) {
-      u[t] = along(first, texels, t);
-      v[t] = along(second, texels, t);
+      u[t] = place(first, texels, t);
+      v[t] = place(second, texels, t);
       sum_u += u[t];
       sum_v += v[t];
       sum_uu = fma_exact(u[t], u[t], sum_uu);
       sum_uv = fma_exact(u[t], v[t], sum_uv);
       sum_vv = fma_exact(v[t], v[t], sum_vv);
     }
-    const vfloat sixteenth(1.0f / 16), trace = (whole.a + whole.d + whole.f) * sixteenth;
-    const vfloat uu = sum_uu - sum_u * sum_u * sixteenth, vv = sum_vv - sum_v * sum_v * sixteenth;
-    off = max(trace - (uu + vv) * vfloat(0.25f), zero);
+    const vfloat trace = whole.a + whole.d + whole.f;
+    off = max(trace - (m + along(whole, second)), zero) * vfloat(1.0f / 16);
+  }
+
+  static vfloat along(const Matrix3 &m, const Axis3 &p) {
+    const vfloat x = m.a * p.x + m.b * p.y + m.c * p.z;
+    const vfloat y = m.b * p.x + m.d * p.y + m.e * p.z;
+    const vfloat z = m.c * p.x + m.e * p.y + m.f * p.z;
+    return x * p.x + y * p.y + z * p.z;
   }
 
   static Axis3 unit(const Axis3 &a) {
@@ -73,10 +82,10 @@ struct Plane {
     const vfloat inverse = vfloat(1.0f) / sqrt(x * x + y * y + z * z + vfloat(1e-30f));
     return {x * inverse, y * inverse, z * inverse};
   }
-  static vfloat along(const Axis3 &a, const Texels &texels, int t) {
+  static vfloat place(const Axis3 &a, const Texels &texels, int t) {
     const vfloat place =
         a.x * texels.space[0][t] + a.y * texels.space[1][t] + a.z * texels.space[2][t];
-    return round(vfloat(2.0f) * place);
+    return round(vfloat(THIRDS) * place);
   }
 };
 
@@ -98,7 +107,7 @@ struct RowSums {
 // What a subset of n texels with these sums leaves off its best line and along it; adds both.
 SIMD_INLINE void split_scatter(int n, vfloat u, vfloat v, vfloat uu, vfloat uv, vfloat vv,
                                vfloat &off, vfloat &along) {
-  const vfloat count(static_cast<float>(n)), by(0.125f / float(n)); // halves, squared; half of a sum
+  const vfloat count(static_cast<float>(n)), by(0.5f / (THIRDS * THIRDS) / float(n)); // half of a sum
   const vfloat a = count * uu - u * u, b = count * uv - u * v, d = count * vv - v * v;
   const vfloat trace = a + d, difference = a - d, twice = b + b;
   const vfloat root = sqrt(difference * difference + twice * twice);

@@ -14,6 +14,8 @@ from smalti.bc7.search import FREE, MARGINS, NO_PBIT, OWN_PBITS, SET_PBITS, SHAR
 
 _F = np.float32
 
+THIRDS = 3  # of a unit of `space`: sums of products of places are then exact in every metric
+
 # By kind, the p-bits that a subset's two endpoints may have; earlier ones win equal errors.
 PBITS = {
     NO_PBIT: [None],
@@ -58,37 +60,41 @@ def rank(space: np.ndarray, subsets: int) -> tuple[np.ndarray, np.ndarray]:
         x, y, xx, xy, yy = (np.where(inside, term, _F(0)).sum(axis=1) for term in sums)
         a, b, d = n * xx - x * x, n * xy - x * y, n * yy - y * y
         root = np.sqrt((a - d) * (a - d) + (b + b) * (b + b))
-        by = _F(0.125) / n  # places are in halves, and of a sum of eigenvalues a half is one
+        by = _F(0.5 / THIRDS**2) / n  # of a sum of two eigenvalues the half
         all_off = all_off + np.maximum((a + d) - root, _F(0)) * by
         all_along = all_along + ((a + d) + root) * by
     return off + all_off, all_along
 
 
 def plane(space: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.float32]:
-    """`Plane`: places along the block's two greatest axes, in halves, and what lies off them."""
+    """`Plane`: places along the block's two greatest axes, in thirds, and what lies off them."""
     ((n, m),) = subset_moments(space, PARTITIONS[0, 0], 1)
     a, b, c, d, e, f = _scatter(n, m)
     p = _unit(principal_axis(n, m))
-    x = a * p[0] + b * p[1] + c * p[2]
-    y = b * p[0] + d * p[1] + e * p[2]
-    z = c * p[0] + e * p[1] + f * p[2]
-    along = x * p[0] + y * p[1] + z * p[2]
+    along = _along((a, b, c, d, e, f), p)
     rest = [  # the scatter without the first axis
         a - along * p[0] * p[0], b - along * p[0] * p[1], c - along * p[0] * p[2],
         d - along * p[1] * p[1], e - along * p[1] * p[2], f - along * p[2] * p[2],
     ]  # fmt: skip
     left = abs(rest[0]) + abs(rest[3]) + abs(rest[5])
     scale = _F(1) / (left + _F(1e-30))
-    q = _unit(_greatest_column(_square([entry * scale for entry in rest])))
+    near = _unit(_greatest_column(_square([entry * scale for entry in rest])))
+    slant = near[0] * p[0] + near[1] * p[1] + near[2] * p[2]
+    q = _unit(near - slant * p)
     places = []
     for axis in (p, q):
         place = axis[0] * space[:, 0] + axis[1] * space[:, 1] + axis[2] * space[:, 2]
-        places.append(np.rint(_F(2) * place))
-    u, v = places
-    uu = (u * u).sum() - u.sum() * u.sum() * _F(1 / 16)
-    vv = (v * v).sum() - v.sum() * v.sum() * _F(1 / 16)
-    trace = (a + d + f) * _F(1 / 16)
-    return u, v, max(trace - (uu + vv) * _F(0.25), _F(0))
+        places.append(np.rint(_F(THIRDS) * place))
+    off = a + d + f - (along + _along((a, b, c, d, e, f), q))
+    return *places, max(off, _F(0)) * _F(1 / 16)
+
+
+def _along(matrix, p):
+    a, b, c, d, e, f = matrix
+    x = a * p[0] + b * p[1] + c * p[2]
+    y = b * p[0] + d * p[1] + e * p[2]
+    z = c * p[0] + e * p[1] + f * p[2]
+    return x * p[0] + y * p[1] + z * p[2]
 
 
 def _unit(axis):
