@@ -13,7 +13,7 @@ from smalti.errors import FormatError, OptionError
 from smalti.eval.metrics import psnr
 from smalti.image import as_picture, to_uint8
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
-from smalti.models.pictures import to_picture, to_tensor
+from smalti.models.pictures import to_picture, to_rgb, to_tensor
 from smalti.ops import fsq
 from smalti.tokens import ImageVocabulary, coding, files, rows, shards
 
@@ -215,8 +215,8 @@ def test_the_bundled_tokenizer_shows_the_picture_again():
 
 def test_transparency_is_drawn_over_white():
     clear, half = np.array([[[0.2, 0.4, 0.6, 0.0]]]), np.array([[[0.5, 0.5]]])
-    assert coding.to_rgb(clear).flatten().tolist() == [1, 1, 1]
-    assert coding.to_rgb(half).flatten().tolist() == [0.75, 0.75, 0.75]
+    assert to_rgb(clear).flatten().tolist() == [1, 1, 1]
+    assert to_rgb(half).flatten().tolist() == [0.75, 0.75, 0.75]
 
 
 def test_the_middle_square():

@@ -29,6 +29,19 @@ def need(module: str, *, extra: str, what: str) -> ModuleType:
         ) from None
 
 
+def need_torch(*, extra: str = "models", what: str) -> None:
+    """What everything with models stands on: torch, safetensors and jaxtyping.
+
+    Args:
+        extra, what: as `need` has them.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
+    for module in ("torch", "safetensors", "jaxtyping"):
+        need(module, extra=extra, what=what)
+
+
 def installed(module: str) -> bool:
     """Whether a top-level package is there; it is not imported."""
     return find_spec(module) is not None

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from smalti.explain.fits import WatchedFit
 from smalti.fit import PUBLISHED_HASH, PUBLISHED_LATENT, fit_texture
+from smalti.image import to_uint8
 from smalti.models.hash_texture import HashTextureConfig, HashTextureModel
 from smalti.models.latent_texture import LatentTextureConfig, LatentTextureModel
+from smalti.models.pictures import to_picture, to_tensor
 from smalti.models.texture import TextureModel
 from smalti.ops.activations import ACTIVATIONS
 
@@ -30,7 +31,7 @@ class Study:
 
 
 def study(
-    image: Float[Tensor, "3 H W"],
+    picture: Float[np.ndarray, "H W 3"],
     *,
     steps: int,
     seed: int = 0,
@@ -41,10 +42,10 @@ def study(
     Five fits of `steps` steps of up to 65,536 texels: some 45 ms of one core each step.
 
     Args:
-        image: in [0, 1].
+        picture: in [0, 1].
         on_step: called with (steps done, steps in all, what is being fitted).
     """
-    size = {"height": image.shape[1], "width": image.shape[2]}
+    size = {"height": picture.shape[0], "width": picture.shape[1]}
     configs = [("hash texture", HashTextureModel, HashTextureConfig(**size))]
     for number, activation in enumerate(ACTIVATIONS):
         config = LatentTextureConfig(**size, activation=number)
@@ -58,13 +59,13 @@ def study(
                 what = name if before == 0 else f"latent texture, {name}"
                 on_step(before + now, len(configs) * steps, what)
 
-        fits.append(_watch(cls(config, generator=generator), image, name, steps, generator, told))
+        fits.append(_watch(cls(config, generator=generator), picture, name, steps, generator, told))
     return Study(fits[0], replace(fits[1], name="latent texture"), tuple(fits[1:]))
 
 
 def _watch(
     model: TextureModel,
-    image: Tensor,
+    picture: Float[np.ndarray, "H W 3"],
     name: str,
     steps: int,
     generator: torch.Generator,
@@ -73,21 +74,21 @@ def _watch(
     watched = WatchedFit(name, sum(p.numel() for p in model.parameters()))
     kept = {max(1, round(share * steps)) for share in SHARES}
     points = {math.ceil(steps ** ((k + 1) / POINTS)) for k in range(POINTS)} | kept
-    target = _levels(image)
+    target = to_uint8(picture)
 
     def look(done: int, total: int) -> None:
         if done in points:
-            picture = _levels(model.render(*map(torch.arange, model.size)))
-            mse = float(np.square(picture.astype(float) - target).mean())
+            drawn = to_uint8(to_picture(model.render(*map(torch.arange, model.size)), 0))
+            mse = float(np.square(drawn.astype(float) - target).mean())
             watched.curve[done] = 10 * math.log10(255**2 / max(mse, 1e-10))
             if done in kept:
-                watched.pictures[done] = picture
+                watched.pictures[done] = drawn
         told(done, total)
 
     hashed = isinstance(model, HashTextureModel)
     fit_texture(
         model,
-        image,
+        to_tensor(picture, 0)[0],
         PUBLISHED_HASH if hashed else PUBLISHED_LATENT,
         steps=steps,
         levels=None,
@@ -100,8 +101,3 @@ def _watch(
         low, high = grid.min((0, 1)), grid.max((0, 1))
         watched.channels = (grid - low) / np.maximum(high - low, 1e-12)
     return watched
-
-
-def _levels(image: Tensor) -> np.ndarray:
-    """C H W in [0, 1] -> uint8 (H, W, C)."""
-    return (image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from smalti.cli import show, streams
 from smalti.errors import OptionError
+from smalti.extras import need_torch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,20 +88,15 @@ def _bc7(
 
 
 def _textures(picture: Path, steps: int, name: str) -> list[tuple[str, "Figure"]]:
-    import numpy as np
-    import torch
-
+    need_torch(what="smalti explain textures")
     from smalti import texture_study
     from smalti.explain import textures
-    from smalti.image import to_float, to_uint8
+    from smalti.image import to_uint8
+    from smalti.models.pictures import to_rgb
 
-    x = to_float(streams.load(picture))
-    if x.shape[2] in (2, 4):  # over white
-        x = x[..., :-1] * x[..., -1:] + 1 - x[..., -1:]
-    x = np.broadcast_to(x, (*x.shape[:2], 3))
-    image = torch.from_numpy(x.transpose(2, 0, 1).copy())
+    x = to_rgb(streams.load(picture))
     with show.progress() as bar:
-        found = texture_study.study(image, steps=steps, on_step=bar)
+        found = texture_study.study(x, steps=steps, on_step=bar)
     return textures.draw_all(
         to_uint8(x), found.hash, found.latent, found.activations, name=name
     )
@@ -109,6 +105,7 @@ def _textures(picture: Path, steps: int, name: str) -> list[tuple[str, "Figure"]
 def _sizes(
     names: tuple[str, str], data: Path | None, large: int, seed: int
 ) -> "list[tuple[str, Figure | str]]":
+    need_torch(what="smalti explain sizes")
     from smalti import size_study
     from smalti.explain import sizes
 

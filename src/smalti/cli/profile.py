@@ -30,6 +30,9 @@ def profile(
     from smalti import weights
     from smalti.cli import tables
     from smalti.errors import OptionError
+    from smalti.extras import need_torch
+
+    need_torch(what="smalti profile")
     from smalti.eval.profile import profile as measure
 
     if runs < 1:

@@ -67,6 +67,9 @@ def sample(
     grid = geometry.size(latent) if latent else None
     if grid and grid[0] * grid[1] > MOST_LATENTS:
         raise OptionError(f"{grid[0] * grid[1]:,} latents; at most {MOST_LATENTS:,}")
+    from smalti.extras import need_torch
+
+    need_torch(what="smalti sample")
     import torch
 
     from smalti import api, models

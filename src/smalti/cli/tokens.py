@@ -52,12 +52,13 @@ def tokens(
         raise OptionError(f"{out} exists; add --overwrite to replace it")
     if picture.is_dir():
         raise OptionError(f"{picture} is a folder; name one picture, or add --shards OUT")
+    from smalti.models.pictures import to_rgb
     from smalti.tokens import ImageVocabulary, coding, files
     from smalti.weights import find, sha256
 
     if out is not None and out.suffix not in files.WRITTEN:
         raise OptionError(f"{out} is no file of ids; known: {', '.join(files.WRITTEN)}")
-    x = coding.to_rgb(streams.load(picture, max_pixels=max_pixels))
+    x = to_rgb(streams.load(picture, max_pixels=max_pixels))
     if side is not None:
         x = coding.square(x, side)
     model = coding.load_tokenizer(weights, device=device)

@@ -1,8 +1,8 @@
 """Schedules of noise, and samplers: functions that know no file, and models by their calls."""
 
-from smalti.extras import need
+from smalti.extras import need_torch
 
-need("torch", extra="models", what="diffusion")
+need_torch(what="diffusion")
 
 from smalti.diffusion.draw import sample  # noqa: E402
 

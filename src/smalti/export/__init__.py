@@ -1,5 +1,5 @@
 """Trained models as files for other runtimes."""
 
-from smalti.extras import need
+from smalti.extras import need_torch
 
-need("torch", extra="onnx", what="export to ONNX")
+need_torch(extra="onnx", what="export to ONNX")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from smalti import weights
 from smalti.errors import OptionError, WeightsError
-from smalti.extras import need
+from smalti.extras import need_torch
 
 if TYPE_CHECKING:
     from smalti.models.base import Model
 
-need("torch", extra="models", what="a trained model")
+need_torch(what="a trained model")
 
 M = TypeVar("M", bound="Model")
 

@@ -6,6 +6,7 @@ pictures N H W C, of one size ─to_tensors→ x N C H W ─model→ x̂ ─to_p
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from smalti import image
@@ -52,3 +53,11 @@ def to_pictures(batch: Tensor, low: float = -1.0) -> np.ndarray:
     x = batch.detach().to("cpu", torch.float32)
     levels = x if low == 0 else (x - low) / (1 - low)
     return levels.clamp(0, 1).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def to_rgb(picture: np.ndarray) -> Float[np.ndarray, "H W 3"]:
+    """float32 in [0, 1]: grey becomes three equal channels, transparency is drawn over white."""
+    x = image.to_float(image.as_picture(picture))
+    colour, alpha = (x[..., :-1], x[..., -1:]) if x.shape[2] in (2, 4) else (x, None)
+    shown = colour if alpha is None else colour * alpha + 1 - alpha
+    return np.ascontiguousarray(np.broadcast_to(shown, (*x.shape[:2], 3)))

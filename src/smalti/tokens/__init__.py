@@ -1,8 +1,8 @@
 """Pictures for language models: ids, sequences, and the rows that a model gets for them."""
 
-from smalti.extras import need
+from smalti.extras import need, need_torch
 
-need("torch", extra="models", what="a picture as tokens")
+need_torch(what="a picture as tokens")
 
 from smalti.tokens.picture import Picture  # noqa: E402
 from smalti.tokens.vocabulary import ImageVocabulary  # noqa: E402

@@ -9,11 +9,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from smalti import image
 from smalti.errors import OptionError
 from smalti.models import load_shared
 from smalti.models.fsq import FsqAutoencoder
-from smalti.models.pictures import to_picture, to_tensor
+from smalti.models.pictures import to_picture, to_rgb, to_tensor
 from smalti.ops import fsq
 from smalti.ops.pad import to_multiple
 
@@ -90,14 +89,6 @@ def decode_picture(
 def _tile(texels: int) -> int | None:
     """Tokens along each side of a tile: large pictures all at once take 1.4 KB a texel."""
     return TILE if texels > TILED_FROM else None
-
-
-def to_rgb(picture: np.ndarray) -> Float[np.ndarray, "H W 3"]:
-    """float32 in [0, 1]: grey becomes three equal channels, transparency is drawn over white."""
-    x = image.to_float(image.as_picture(picture))
-    colour, alpha = (x[..., :-1], x[..., -1:]) if x.shape[2] in (2, 4) else (x, None)
-    shown = colour if alpha is None else colour * alpha + 1 - alpha
-    return np.ascontiguousarray(np.broadcast_to(shown, (*x.shape[:2], 3)))
 
 
 def square(picture: np.ndarray, side: int) -> Float[np.ndarray, "side side C"]:

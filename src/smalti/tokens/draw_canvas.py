@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from smalti.errors import ImageError
-from smalti.models.pictures import to_tensor
-from smalti.tokens.coding import square, to_rgb
+from smalti.models.pictures import to_rgb, to_tensor
+from smalti.tokens.coding import square
 
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601
 INK = 0.2  # of the brightest texel: what counts as the digit

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from smalti import image
 from smalti.errors import ImageError, OptionError
 from smalti.files import PICTURE_SUFFIXES
-from smalti.tokens.coding import square, to_rgb
+from smalti.models.pictures import to_rgb
+from smalti.tokens.coding import square
 from smalti.tokens.lm_words import DIGITS, Words, words_of_things
 from smalti.train import idx
 from smalti.train.lm_recipe import LmRecipe

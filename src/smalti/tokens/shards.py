@@ -29,7 +29,8 @@ from smalti import image, weights
 from smalti.errors import FormatError, ImageError, OptionError
 from smalti.extras import need
 from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, write_atomically
-from smalti.tokens.coding import encode_pictures, load_tokenizer, square, to_rgb
+from smalti.models.pictures import to_rgb
+from smalti.tokens.coding import encode_pictures, load_tokenizer, square
 
 if TYPE_CHECKING:
     import pyarrow

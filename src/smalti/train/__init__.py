@@ -13,6 +13,6 @@ progress    log, validation pictures, TensorBoard
 quick       the same functions of a model's layers, in less time
 """
 
-from smalti.extras import need
+from smalti.extras import need_torch
 
-need("torch", extra="train", what="training")
+need_torch(extra="train", what="training")
