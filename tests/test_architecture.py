@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "models": {*LEAVES, "weights", "ops"},
     "container": {"errors", "entropy"},
     "fit": {"jit", "models", "ops"},
-    "texture_study": {"explain", "fit", "models", "ops"},
+    "texture_study": {"explain", "fit", "image", "models", "ops"},
     "size_study": {"errors", "diffusion", "explain", "models", "ops", "train"},
     "texture_codec": {"errors", "codec", "entropy", "fit", "models", "ops"},
     "codec": {"errors", "entropy", "weights"},
