@@ -165,7 +165,8 @@ class GpuFit(Fit):
             array.addcdiv_(mean, size, value=-rate / (1 - beta_1**step))
 
     def _there(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.array(array, np.float32)).to(self._device)
+        own = np.array(array, np.float32, order="C")  # as kernels count
+        return torch.from_numpy(own).to(self._device)
 
     def _grouped(self, arrays: list[Tensor]) -> Network:
         """The device's parameters under their names."""
