@@ -33,12 +33,18 @@ constexpr int ROWS = 4;
 #define SIMD_UNROLL
 #endif
 
-// What a layer does to each number that it makes; also with the row it belongs to.
+// What a layer does to the numbers that it makes, a vector at a time, which is then stored at `place`.
 struct Identity {
-  SIMD_INLINE vfloat operator()(vfloat z) const { return z; }
+  SIMD_INLINE vfloat operator()(vfloat z, const float *) const { return z; }
 };
 struct Relu {
-  SIMD_INLINE vfloat operator()(vfloat z) const { return max(z, vfloat(0.0f)); }
+  SIMD_INLINE vfloat operator()(vfloat z, const float *) const { return max(z, vfloat(0.0f)); }
+};
+// The way back through ReLU, in place: derivatives by its results, stored over those results.
+struct ReluBack {
+  SIMD_INLINE vfloat operator()(vfloat d, const float *place) const {
+    return select(load(place) > vfloat(0.0f), d, vfloat(0.0f));
+  }
 };
 
 // f.operator()<N>() with N = n, 1 <= n <= MAX.
@@ -73,7 +79,10 @@ SIMD_INLINE void product_block(Matrix w, const float *start, int inputs, const f
     }
   }
   SIMD_UNROLL for (int r = 0; r < R; ++r)
-    SIMD_UNROLL for (int v = 0; v < V; ++v) store(out + r * out_stride + v * LANES, act(sum[r][v]));
+    SIMD_UNROLL for (int v = 0; v < V; ++v) {
+      float *place = out + r * out_stride + v * LANES;
+      store(place, act(sum[r][v], place));
+    }
 }
 
 template <int V, bool ADD, class Act>
@@ -117,13 +126,13 @@ SIMD_INLINE void accumulate(const float *weight, int outputs, int inputs, int te
                 Identity{});
 }
 
-// d_x = weight^T d_out; with ADD added to what d_x holds.
-template <bool ADD = false>
+// d_x = act(weight^T d_out); with ADD weight^T d_out is added to what d_x holds.
+template <bool ADD = false, class Act = Identity>
 SIMD_INLINE void backward_input(const float *weight, int outputs, int inputs, int texels,
                                 const float *d_out, int64_t d_out_stride, float *d_x,
-                                int64_t d_x_stride) {
+                                int64_t d_x_stride, const Act &act = {}) {
   product<ADD>({weight, 1, inputs}, nullptr, inputs, outputs, texels, d_out, d_out_stride, d_x,
-               d_x_stride, Identity{});
+               d_x_stride, act);
 }
 
 // sums[r][c] += d_out[r] x[c] over all texels, in sixteen lanes each.

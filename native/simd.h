@@ -160,6 +160,39 @@ SIMD_INLINE vint lane_numbers() {
   return a;
 }
 
+// a0 b0 a1 b1 ... in `first`, going on in `second`; and back.
+#define SIMD_LANES_16(f) f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), \
+                         f(12), f(13), f(14), f(15)
+#define SIMD_LANES_8(f) f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7)
+#define SIMD_LANES_4(f) f(0), f(1), f(2), f(3)
+#if SIMD_AVX512
+#define SIMD_EVERY_LANE SIMD_LANES_16
+#elif SIMD_AVX2
+#define SIMD_EVERY_LANE SIMD_LANES_8
+#else
+#define SIMD_EVERY_LANE SIMD_LANES_4
+#endif
+#define SIMD_LOW(i) (i) / 2 + (i) % 2 * LANES
+#define SIMD_HIGH(i) ((i) + LANES) / 2 + (i) % 2 * LANES
+#define SIMD_EVEN(i) 2 * (i)
+#define SIMD_ODD(i) 2 * (i) + 1
+SIMD_INLINE void zip(vfloat a, vfloat b, vfloat &first, vfloat &second) {
+  first = float_lanes(__builtin_shufflevector(a.v, b.v, SIMD_EVERY_LANE(SIMD_LOW)));
+  second = float_lanes(__builtin_shufflevector(a.v, b.v, SIMD_EVERY_LANE(SIMD_HIGH)));
+}
+SIMD_INLINE void unzip(vfloat first, vfloat second, vfloat &a, vfloat &b) {
+  a = float_lanes(__builtin_shufflevector(first.v, second.v, SIMD_EVERY_LANE(SIMD_EVEN)));
+  b = float_lanes(__builtin_shufflevector(first.v, second.v, SIMD_EVERY_LANE(SIMD_ODD)));
+}
+#undef SIMD_LANES_16
+#undef SIMD_LANES_8
+#undef SIMD_LANES_4
+#undef SIMD_EVERY_LANE
+#undef SIMD_LOW
+#undef SIMD_HIGH
+#undef SIMD_EVEN
+#undef SIMD_ODD
+
 // ---- arithmetic ----
 
 SIMD_INLINE vfloat operator+(vfloat a, vfloat b) { return a.v + b.v; }

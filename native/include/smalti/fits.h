@@ -103,6 +103,105 @@ SMALTI_API int smalti_fits_first_probabilities(const smalti_fits_first_probabili
   X(fits_encode_streams)       \
   X(fits_decode_streams)       \
   X(fits_first_probabilities)  \
+  X(fits_encode_streams)       \
+  X(fits_decode_streams)       \
+  X(fits_first_probabilities)  \
+/* What grid values cost by the context model, and the gradients of that. The first stream is done
+ * before the others, and no two others may look at the same coarser nodes. */
+typedef struct smalti_fits_rate_args {
+  const float *values;        /* count, of all grids */
+  float *gradient;            /* count; `scale` times the derivatives of the bits are added. NULL: none
+                               * are wanted, and lanes and d_network may be NULL too */
+  int64_t count;
+  const int64_t *pieces;      /* SMALTI_FITS_PIECE numbers each */
+  const int64_t *first_piece; /* streams + 1; pieces of stream s are first_piece[s] .. [s + 1] - 1 */
+  int64_t streams;
+  const float *network; /* 594: w1 16 x 17, b1, w2 16 x 16, b2, w3 2 x 16, b3 */
+  float *d_network;     /* 594; `scale` times the derivatives are added */
+  float *lanes;         /* streams x 594 x 16 + 16; room to add up in */
+  double *bits;         /* streams; receives the bits of each */
+  float scale;
+  int32_t threads;
+} smalti_fits_rate_args;
+SMALTI_API int smalti_fits_rate(const smalti_fits_rate_args *args);
+
+/* Planes at twice their resolution (docs/FORMAT.md, codec `fitted`, The picture). */
+typedef struct smalti_fits_double_args {
+  const float *source; /* planes height width */
+  float *target;       /* planes new_height new_width; receives the new nodes, each 2 height 2 width or
+                        * less: what lies beyond is cut off */
+  const float *taps;   /* 4 */
+  int64_t planes, height, width, new_height, new_width;
+  int32_t threads;
+} smalti_fits_double_args;
+SMALTI_API int smalti_fits_double(const smalti_fits_double_args *args);
+
+/* The gradients of doubling. */
+typedef struct smalti_fits_double_back_args {
+  const float *source;   /* planes height width */
+  const float *d_target; /* planes new_height stride; derivatives by the new nodes */
+  int64_t stride;        /* at least new_width */
+  float *d_source;       /* planes height width; receives those by the old ones */
+  const float *taps;     /* 4 */
+  float *d_taps;         /* 4; added to */
+  float *partial;        /* planes x 4; room to add up in */
+  int64_t planes, height, width, new_height, new_width;
+  int32_t threads;
+} smalti_fits_double_back_args;
+SMALTI_API int smalti_fits_double_back(const smalti_fits_double_back_args *args);
+
+/* Grids to a picture. A texel's features are the `inner` planes of level 1, doubled once more, then
+ * `feature` times the values of the grids of level 0; its colours follow by the network. */
+typedef struct smalti_fits_draw_args {
+  const float *coarse; /* inner x ceil(height / 2) x ceil(width / 2), or NULL where inner is 0 */
+  const float *fine;   /* own x height x width, or NULL where own is 0 */
+  int32_t inner, own;  /* together G, 1 .. 16 */
+  float feature;
+  int32_t hidden;       /* K, 1 .. 128 */
+  int32_t channels;     /* C, 1 .. 4 */
+  const float *taps;    /* 4, of the doubling to level 0 */
+  const float *network; /* w1 K x G, b1 K, w2 C x K, b2 C, skip C x G */
+  int64_t height, width;
+  uint8_t *bytes; /* height x width x C or NULL; receives the colours, 0 .. 255 */
+  float *floats;  /* the same, 0 .. 1 */
+  int32_t threads;
+} smalti_fits_draw_args;
+SMALTI_API int smalti_fits_draw(const smalti_fits_draw_args *args);
+
+/* Squared error of a drawn picture and its gradients. */
+typedef struct smalti_fits_distortion_args {
+  const float *coarse; /* inputs as for drawing */
+  const float *fine;
+  int32_t inner, own;
+  float feature;
+  int32_t hidden;
+  int32_t channels;
+  const float *taps;
+  const float *network;
+  int64_t height, width;
+  const float *target; /* C x height x width, 0 .. 1 */
+  const float *weight; /* of each squared error, shaped as target; NULL: 1 */
+  float *d_doubled;    /* inner x height x stride; receives the derivatives by the doubled planes */
+  int64_t stride;      /* width rounded up to a multiple of 16, at least */
+  float *d_fine;       /* own x height x width; the derivatives by the values are added */
+  float *d_network;    /* as network; added to */
+  int64_t band;        /* rows whose sums are added up together */
+  float *lanes;        /* ceil(height / band) x parameters of the network x 16 + 16; room to add
+                        * up in */
+  double *errors;      /* ceil(height / band); receives the weighted sums of squared errors */
+  int32_t threads;
+} smalti_fits_distortion_args;
+SMALTI_API int smalti_fits_distortion(const smalti_fits_distortion_args *args);
+
+#define SMALTI_FITS_KERNELS(X) \
+  X(fits_encode_streams)       \
+  X(fits_decode_streams)       \
+  X(fits_first_probabilities)  \
+  X(fits_rate)                 \
+  X(fits_double)               \
+  X(fits_double_back)          \
+  X(fits_draw)                 \
+  X(fits_distortion)           \
   X(fits_soften)               \
   X(fits_adam)
 

@@ -1,0 +1,251 @@
+// The context model in training: bits of grid values, and the gradients of those bits.
+//
+//   12 + 5 values -dense, ReLU-> 16 -dense, ReLU-> 16 -dense-> mean, log of the inverse width
+//
+// Nodes of a row in lanes, SEGMENT of them at a time. The floor: 560 multiply-adds a node forwards,
+// three times that with the gradients, and three exponentials and a logarithm.
+
+#include "dense.h"
+#include "kernel.h"
+
+namespace smalti::SMALTI_ISA {
+
+namespace {
+
+constexpr int NEAR = 12, COARSE = 5, INPUTS = NEAR + COARSE, HIDDEN = 16, OUTPUTS = 2;
+constexpr int REACH = 3; // of NEAR_PLACES, up, left and right
+// (row, column) of the values that a node looks at, and of those of the coarser grid
+constexpr int NEAR_PLACES[NEAR][2] = {{0, -1},  {-1, 0}, {-1, -1}, {-1, 1}, {0, -2}, {-2, 0},
+                                      {-1, -2}, {-1, 2}, {-2, -1}, {-2, 1}, {0, -3}, {-3, 0}};
+constexpr int COARSE_PLACES[COARSE][2] = {{0, 0}, {0, -1}, {0, 1}, {-1, 0}, {1, 0}};
+constexpr int SEGMENT = 128; // nodes: all that they need, gradients included, is 65 KB
+
+// Where the parameters lie, one array behind the other.
+constexpr int W1 = 0, B1 = W1 + HIDDEN * INPUTS, W2 = B1 + HIDDEN, B2 = W2 + HIDDEN * HIDDEN,
+              W3 = B2 + HIDDEN, B3 = W3 + OUTPUTS * HIDDEN, PARAMETERS = B3 + OUTPUTS;
+
+constexpr int ROOM = SEGMENT + 2 * 16; // numbers in a row of values with its margins
+constexpr int MARGIN = 16;             // before the first node's; whole vectors
+
+struct Grid {
+  int64_t offset, width, top, left, height, columns; // the box in it
+};
+struct Piece {
+  Grid own, coarse;
+  int64_t shift;
+};
+
+SIMD_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+SIMD_INLINE int64_t greatest(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// Of a row of a box, the columns first - REACH .. first + count + REACH - 1 that lie in it: as places
+// in a row of ROOM, whose MARGIN-th is column `first`.
+struct Span {
+  int64_t from, to; // in the box
+  int64_t at;       // of `from` in the row
+  SIMD_INLINE Span(const Grid &grid, int64_t first, int64_t count)
+      : from(greatest(first - REACH, 0)), to(least(first + count + REACH, grid.columns)),
+        at(from - first + MARGIN) {}
+};
+
+SIMD_INLINE int64_t place(const Grid &grid, int64_t row, int64_t column) {
+  return grid.offset + (grid.top + row) * grid.width + grid.left + column;
+}
+
+void read_row(const Grid &grid, const float *values, int64_t row, Span span, float *target) {
+  for (int i = 0; i < ROOM; i += LANES) store(target + i, vfloat(0.0f));
+  if (row < 0 || row >= grid.height) return;
+  const float *source = values + place(grid, row, span.from);
+  const int64_t n = span.to - span.from;
+  target += span.at;
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) store(target + i, load(source + i));
+  for (; i < n; ++i) target[i] = source[i];
+}
+
+void add_row(const Grid &grid, float *gradient, int64_t row, Span span, const float *source) {
+  if (row < 0 || row >= grid.height) return;
+  float *target = gradient + place(grid, row, span.from);
+  const int64_t n = span.to - span.from;
+  source += span.at;
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) store(target + i, load(target + i) + load(source + i));
+  for (; i < n; ++i) target[i] += source[i];
+}
+
+struct Cost {
+  vfloat nats, by_distance, by_log;
+};
+
+// Nats of a value at `distance` from the mean, and the derivatives. With u the inverse width: mass of
+// [d - 1/2, d + 1/2] under u / 2 exp(-u |t|).
+SIMD_INLINE Cost cost(vfloat distance, vfloat log_inverse) {
+  const vfloat zero(0.0f), half(0.5f), one(1.0f), lowest(-6.0f), highest(4.0f);
+  const vmask inside = (log_inverse > lowest) & (log_inverse < highest);
+  const vfloat u = exp(min(max(log_inverse, lowest), highest));
+  const vfloat d = abs(distance);
+  const vfloat a = exp(-u), near = exp(-abs(d - half) * u), far = exp(-(d + half) * u);
+  const vmask central = d < half;
+  const vfloat mass = select(central, one - half * (near + far), half * (one - a));
+  const vfloat each = one / mass;
+  const vfloat outside = (d - half) * u;
+  Cost found;
+  found.nats = select(central, zero, outside) - log(mass);
+  const vfloat by_d = select(central, half * u * (near - far) * each, u);
+  const vfloat by_u = select(central, -half * ((half - d) * near + (half + d) * far) * each,
+                             (d - half) - half * a * each);
+  found.by_distance = select(distance >= zero, by_d, -by_d);
+  found.by_log = select(inside, by_u * u, zero);
+  return found;
+}
+
+struct alignas(64) Work {
+  float own[REACH + 1][ROOM]; // rows of values, the node's own last
+  float other[3][ROOM];
+  float x[INPUTS][SEGMENT];
+  float h1[HIDDEN][SEGMENT], h2[HIDDEN][SEGMENT];
+  float out[OUTPUTS][SEGMENT], d_value[SEGMENT];
+};
+
+// The inputs of `nodes` nodes, from the rows that were read.
+SIMD_INLINE void look(Work &work, int nodes, bool halved) {
+  for (int k = 0; k < NEAR; ++k) {
+    const float *row = work.own[REACH + NEAR_PLACES[k][0]] + MARGIN + NEAR_PLACES[k][1];
+    for (int p = 0; p < nodes; p += LANES) store(work.x[k] + p, load(row + p));
+  }
+  for (int k = 0; k < COARSE; ++k) {
+    const float *row = work.other[1 + COARSE_PLACES[k][0]] + MARGIN + COARSE_PLACES[k][1];
+    float *x = work.x[NEAR + k];
+    if (halved) {
+      for (int p = 0; p < nodes; p += 2 * LANES) {
+        const vfloat v = load(row + p / 2);
+        vfloat first, second;
+        zip(v, v, first, second);
+        store(x + p, first);
+        store(x + p + LANES, second);
+      }
+    } else {
+      for (int p = 0; p < nodes; p += LANES) store(x + p, load(row + p));
+    }
+  }
+}
+
+// The gradients of the inputs, added to those of the rows, which are then added to the grids'.
+SIMD_INLINE void look_back(Work &work, int nodes, bool halved) {
+  for (auto &row : work.own)
+    for (int i = 0; i < ROOM; i += LANES) store(row + i, vfloat(0.0f));
+  for (auto &row : work.other)
+    for (int i = 0; i < ROOM; i += LANES) store(row + i, vfloat(0.0f));
+  float *here = work.own[REACH] + MARGIN;
+  for (int p = 0; p < nodes; p += LANES) store(here + p, load(work.d_value + p));
+  for (int k = 0; k < NEAR; ++k) {
+    float *row = work.own[REACH + NEAR_PLACES[k][0]] + MARGIN + NEAR_PLACES[k][1];
+    for (int p = 0; p < nodes; p += LANES) store(row + p, load(row + p) + load(work.x[k] + p));
+  }
+  for (int k = 0; k < COARSE; ++k) {
+    float *row = work.other[1 + COARSE_PLACES[k][0]] + MARGIN + COARSE_PLACES[k][1];
+    const float *d = work.x[NEAR + k];
+    if (halved) {
+      for (int p = 0; p < nodes; p += 2 * LANES) {
+        vfloat even, odd;
+        unzip(load(d + p), load(d + p + LANES), even, odd);
+        store(row + p / 2, load(row + p / 2) + (even + odd));
+      }
+    } else {
+      for (int p = 0; p < nodes; p += LANES) store(row + p, load(row + p) + load(d + p));
+    }
+  }
+}
+
+// Nats of the nodes of a segment, of which `count` exist; d_out over out, and d_value.
+SIMD_INLINE float charge(Work &work, int nodes, int64_t count, vfloat factor) {
+  const float *value = work.own[REACH] + MARGIN;
+  Sixteen total;
+  for (int first = 0; first < nodes; first += 16)
+    for (int part = 0; part < Sixteen::PARTS; ++part) {
+      const int p = first + part * LANES;
+      const vmask exists = first_lanes(greatest(count - p, 0));
+      const Cost found = cost(load(value + p) - load(work.out[0] + p), load(work.out[1] + p));
+      const vfloat zero(0.0f);
+      total.part[part] += select(exists, found.nats, zero);
+      const vfloat d = select(exists, found.by_distance * factor, zero);
+      store(work.d_value + p, d);
+      store(work.out[0] + p, -d);
+      store(work.out[1] + p, select(exists, found.by_log * factor, zero));
+    }
+  return total.total();
+}
+
+SIMD_INLINE void back(Work &work, int nodes, const float *network, float *lanes) {
+  float *x = work.x[0], *h1 = work.h1[0], *h2 = work.h2[0], *d_out = work.out[0];
+  const auto lane = [&](int at) { return lanes + 16 * at; };
+  backward_weights(OUTPUTS, HIDDEN, nodes, d_out, SEGMENT, h2, SEGMENT, lane(W3), lane(B3));
+  backward_input(network + W3, OUTPUTS, HIDDEN, nodes, d_out, SEGMENT, h2, SEGMENT, ReluBack{});
+  backward_weights(HIDDEN, HIDDEN, nodes, h2, SEGMENT, h1, SEGMENT, lane(W2), lane(B2));
+  backward_input(network + W2, HIDDEN, HIDDEN, nodes, h2, SEGMENT, h1, SEGMENT, ReluBack{});
+  backward_weights(HIDDEN, INPUTS, nodes, h1, SEGMENT, x, SEGMENT, lane(W1), lane(B1));
+  backward_input(network + W1, HIDDEN, INPUTS, nodes, h1, SEGMENT, x, SEGMENT);
+}
+
+double piece_nats(const smalti_fits_rate_args &args, const Piece &piece, vfloat factor,
+                  float *lanes) {
+  Work work;
+  const float *network = args.network;
+  const bool halved = piece.shift == 1, has_coarse = piece.coarse.offset >= 0;
+  double total = 0;
+  for (int64_t row = 0; row < piece.own.height; ++row)
+    for (int64_t first = 0; first < piece.own.columns; first += SEGMENT) {
+      const int64_t count = least(piece.own.columns - first, SEGMENT);
+      const int nodes = int((count + 31) / 32 * 32); // two vectors, as a coarser value is two nodes'
+      const int64_t c_row = row >> piece.shift;
+      const Span span(piece.own, first, SEGMENT);
+      const Span c_span(piece.coarse, first >> piece.shift, SEGMENT >> piece.shift);
+      for (int k = 0; k <= REACH; ++k)
+        read_row(piece.own, args.values, row - REACH + k, span, work.own[k]);
+      for (int k = 0; k < 3; ++k)
+        read_row(piece.coarse, args.values, has_coarse ? c_row - 1 + k : -1, c_span, work.other[k]);
+      look(work, nodes, halved);
+      forward(network + W1, network + B1, HIDDEN, INPUTS, nodes, work.x[0], SEGMENT, work.h1[0],
+              SEGMENT, Relu{});
+      forward(network + W2, network + B2, HIDDEN, HIDDEN, nodes, work.h1[0], SEGMENT, work.h2[0],
+              SEGMENT, Relu{});
+      forward(network + W3, network + B3, OUTPUTS, HIDDEN, nodes, work.h2[0], SEGMENT, work.out[0],
+              SEGMENT);
+      total += double(charge(work, nodes, count, factor));
+      if (!args.gradient) continue;
+      back(work, nodes, network, lanes);
+      look_back(work, nodes, halved);
+      for (int k = 0; k <= REACH; ++k)
+        add_row(piece.own, args.gradient, row - REACH + k, span, work.own[k]);
+      for (int k = 0; has_coarse && k < 3; ++k)
+        add_row(piece.coarse, args.gradient, c_row - 1 + k, c_span, work.other[k]);
+    }
+  return total;
+}
+
+} // namespace
+
+KERNEL(fits_rate) {
+  const double bits = 1.4426950408889634; // of a nat
+  const vfloat factor(float(double(args.scale) * bits));
+  const auto streams = [&](int64_t first, int64_t last) {
+    for (int64_t stream = first; stream < last; ++stream) {
+      float *lanes = args.lanes + stream * PARAMETERS * 16;
+      for (int i = 0; args.gradient && i < PARAMETERS * 16; i += LANES) store(lanes + i, vfloat(0.0f));
+      double nats = 0;
+      for (int64_t p = args.first_piece[stream]; p < args.first_piece[stream + 1]; ++p) {
+        Piece piece;
+        __builtin_memcpy(&piece, args.pieces + p * SMALTI_FITS_PIECE, sizeof piece);
+        nats += piece_nats(args, piece, factor, lanes);
+      }
+      args.bits[stream] = nats * bits;
+    }
+  };
+  streams(0, least(args.streams, 1)); // the others add to the gradients of its finest grid
+  parallel(args.threads, args.streams - 1, 1,
+           [&](int64_t first, int64_t last) { streams(1 + first, 1 + last); });
+  if (args.gradient) add_totals(args.lanes, args.streams, PARAMETERS, args.d_network);
+  return SMALTI_OK;
+}
+
+} // namespace smalti::SMALTI_ISA
