@@ -11,7 +11,7 @@ import numpy as np
 from smalti.codec import Codec, Options, Size, Window
 from smalti.errors import OptionError
 from smalti.fitted import file
-from smalti.fitted.draw import Canvas, Crew
+from smalti.fitted.draw import Canvas
 from smalti.fitted.fit import Fit
 from smalti.fitted.layout import Layout
 from smalti.fitted.network import Network
@@ -31,7 +31,7 @@ class FittedOptions(Options):
     target_bpp: float | None = None  # of the file, instead of lmbda
     target_psnr: float | None = None  # in dB, instead of lmbda
     steps: int | None = None  # of the optimiser; None: by effort
-    threads: int | None = None  # None: as many as numba would take
+    threads: int | None = None  # None: `native.threads()`
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Fitted(Codec):
             target_bpp=options.target_bpp,
             target_psnr=options.target_psnr,
             seed=options.seed,
-            crew=Crew(options.threads),
+            threads=options.threads,
             make=_fit_on(options.device),
         )
 
@@ -101,15 +101,15 @@ class Fitted(Codec):
         return session.sections()
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
-        layout, network, crew = self._layout(size), self._network(size), Crew()
-        values = file.read(sections, layout, network, crew)
-        return self._drawn(values, layout, network, crew)
+        layout, network = self._layout(size), self._network(size)
+        values = file.read(sections, layout, network)
+        return Canvas(layout, network).draw(values, network)
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
     ) -> np.ndarray:
         """The texels of `window`, of the tiles that they depend on."""
-        layout, network, crew = self._layout(size), self._network(size), Crew()
+        layout, network = self._layout(size), self._network(size)
         # the nodes that the window's texels depend on, in texels
         unit = 1 << max(layout.levels)
         margin = REACH * unit
@@ -121,7 +121,7 @@ class Fitted(Codec):
             for number, (y, x) in enumerate(layout.tiles)
             if top - layout.tile < y < bottom and left - layout.tile < x < right
         ]
-        values = file.read(sections, layout, network, crew, wanted)
+        values = file.read(sections, layout, network, wanted)
         part = Layout(bottom - top, right - left, layout.levels, layout.tile)
         cut = []
         for grid, (rows, columns) in enumerate(part.shapes):
@@ -130,7 +130,7 @@ class Fitted(Codec):
             whole = whole.reshape(layout.shapes[grid])
             y, x = top >> level, left >> level
             cut.append(whole[y : y + rows, x : x + columns].reshape(-1))
-        drawn = self._drawn(np.concatenate(cut), part, network, crew)
+        drawn = Canvas(part, network).draw(np.concatenate(cut), network)
         y, x = window.top - top, window.left - left
         return np.ascontiguousarray(drawn[y : y + window.height, x : x + window.width])
 
@@ -142,12 +142,6 @@ class Fitted(Codec):
         return Network.of(
             len(levels), size.channels, self.hidden, max(levels)
         )  # fmt: skip
-
-    @staticmethod
-    def _drawn(values: np.ndarray, layout: Layout, network: Network, crew: Crew) -> np.ndarray:
-        drawn = Canvas(layout, network, crew).draw(values, network)
-        crew.close()
-        return np.ascontiguousarray(drawn.transpose(1, 2, 0))
 
 
 def _fit_on(device: str) -> Callable[..., Fit]:

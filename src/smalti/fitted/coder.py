@@ -102,7 +102,7 @@ def _arguments(
 ) -> dict[str, Any]:
     """Those that encoding and decoding share."""
     pieces = [piece for stream in streams for piece in stream]
-    rows = np.array([_numbers(piece, layout) for piece in pieces], np.int64)
+    rows = np.array([layout.numbers(piece) for piece in pieces], np.int64)
     scratch = max(map(_scratch, pieces), default=0)
     return {
         "pieces": rows,
@@ -117,11 +117,3 @@ def _scratch(piece: Piece) -> int:
     """Numbers: a value's row and those above in reach, with margins, and three coarser rows."""
     columns = piece.box[3]
     return (REACH + 1) * (columns + 2 * REACH + 2) + 3 * ((columns - 1 >> piece.shift) + 5)
-
-
-def _numbers(piece: Piece, layout: Layout) -> list[int]:
-    own = [layout.offsets[piece.grid], layout.shapes[piece.grid][1], *piece.box]
-    coarse = [-1] * 6
-    if piece.coarse >= 0:
-        coarse = [layout.offsets[piece.coarse], layout.shapes[piece.coarse][1], *piece.coarse_box]
-    return [*own, *coarse, piece.shift]

@@ -6,7 +6,6 @@ import numpy as np
 
 from smalti.errors import FormatError
 from smalti.fitted import coder
-from smalti.fitted.draw import Crew
 from smalti.fitted.fit import Fit
 from smalti.fitted.layout import Layout
 from smalti.fitted.network import Network
@@ -41,7 +40,7 @@ def write(fit: Fit) -> list[bytes]:
     whole = values.astype(np.int32)
     table = fit.network.context_table(fixed[-1])
     streams = coder.encode_streams(
-        fit.layout.streams, fit.layout, table, fixed[-1], whole, fit.crew.threads
+        fit.layout.streams, fit.layout, table, fixed[-1], whole, fit.threads
     )
     return [fit.network.to_bytes(fixed), *streams]
 
@@ -50,8 +49,8 @@ def read(
     sections: Sequence[bytes],
     layout: Layout,
     network: Network,
-    crew: Crew,
     wanted: Sequence[int] | None = None,
+    threads: int | None = None,
 ) -> np.ndarray:
     """The flat values; fills in the network. Of the tiles only the `wanted`; all without.
 
@@ -69,6 +68,6 @@ def read(
     for numbers in ([0], [1 + tile for tile in chosen]):
         coder.decode_streams(
             [sections[1 + s] for s in numbers], [streams[s] for s in numbers],
-            layout, table, steps[-1], whole, crew.threads,
+            layout, table, steps[-1], whole, threads,
         )  # fmt: skip
     return whole.astype(np.float32)

@@ -18,35 +18,48 @@ from dataclasses import dataclass
 import numpy as np
 
 from smalti.fitted import context, synthesis, upsample, values
-from smalti.fitted.draw import FEATURE, Canvas, Crew
-from smalti.fitted.layout import Layout, Piece
+from smalti.fitted.draw import FEATURE, Canvas
+from smalti.fitted.layout import Layout
 from smalti.fitted.network import Network
 
 GRID_RATE, NETWORK_RATE, TAP_RATE = 0.25, 2e-2, 3e-3  # of Adam, falling to 0 with a cosine
-BETA_1, BETA_2 = 0.9, 0.9  # short memories: gradients change their size within a few dozen steps
+BETA_1, BETA_2 = values.BETA_1, values.BETA_2
 TEMPERATURES = 1.0, 0.08  # of the soft rounding, first step and last before the values are whole
 NOISE = 0.6, 0.4  # width of the uniform noise, likewise
 FINISH, FINISH_RATE = 0.1, 5e-3  # share of the steps with whole values, and Adam's rate there
 
 
 class Adam:
-    """Moments of some arrays, and their step."""
+    """Moments of the values and of a network's parameters, and their step."""
 
-    def __init__(self, arrays: list[np.ndarray]) -> None:
-        self.mean = [np.zeros_like(a) for a in arrays]
-        self.spread = [np.zeros_like(a) for a in arrays]
+    def __init__(self, count: int, network: Network) -> None:
+        self._values = [np.zeros(count, np.float32) for _ in range(2)]
+        self._networks = [network.zeros_like() for _ in range(2)]
 
-    def tasks(
-        self, arrays: list[np.ndarray], gradients: list[np.ndarray], rates: list[float], step: int
-    ) -> list[tuple]:
-        """Arguments of `values.adam`, an array each; `step` counts from 1."""
-        numbers = [BETA_1, BETA_2, 1 / (1 - BETA_1**step), 1 / (1 - BETA_2**step)]
-        return [
-            (0, a.size, *(x.reshape(-1) for x in (a, g, m, v)), *map(np.float32, (rate, *numbers)))
-            for a, g, m, v, rate in zip(
-                arrays, gradients, self.mean, self.spread, rates, strict=True
-            )
-        ]
+    @property
+    def mean(self) -> list[np.ndarray]:
+        """Of the gradients: of the values, then of each array of the network."""
+        return [self._values[0], *self._networks[0].arrays]
+
+    @property
+    def spread(self) -> list[np.ndarray]:
+        """Likewise of their squares."""
+        return [self._values[1], *self._networks[1].arrays]
+
+    def step(
+        self,
+        arrays: list[np.ndarray],
+        gradients: list[np.ndarray],
+        rates: tuple[float, ...],
+        step: int,
+        threads: int,
+    ) -> None:
+        """Values and the parts of the network, each with its rate; `step` counts from 1."""
+        moments = zip(
+            *([v, *n.parts] for v, n in zip(self._values, self._networks, strict=True)), strict=True
+        )
+        for a, g, (mean, spread), rate in zip(arrays, gradients, moments, rates, strict=True):
+            values.adam(a, g, mean, spread, rate, step, threads)
 
 
 @dataclass
@@ -71,6 +84,7 @@ class Fit:
         weight: `C H W` or `1 1 1`, of each squared error.
         lmbda: what a bit a texel costs, in units of mean squared error.
         steps: how many there will be; the rates fall and rounding hardens over them.
+        threads: of the kernels; None: `native.threads()`. The result does not depend on it.
     """
 
     def __init__(
@@ -83,22 +97,27 @@ class Fit:
         steps: int,
         weight: np.ndarray | None = None,
         seed: int = 0,
-        crew: Crew | None = None,
+        threads: int | None = None,
     ) -> None:
         self.image, self.layout, self.network = image, layout, network
         self.weight = np.ones((1, 1, 1), np.float32) if weight is None else weight
         self.lmbda, self.seed, self.done, self.steps = lmbda, seed, 0, steps
         self.whole_from = steps - int(FINISH * steps)  # the step at which values become whole
-        self.crew = crew or Crew()
         network.draw(np.random.default_rng(seed))
         self.values = np.zeros(layout.count, np.float32)
-        self.canvas = Canvas(layout, network, self.crew)
+        self.canvas = Canvas(layout, network, threads)
+        self.threads = self.canvas.threads
+        self._weight = None if np.all(self.weight == 1) else self._whole(self.weight)
         self._seen, self._slope, self._gradient = (np.zeros_like(self.values) for _ in range(3))
         self._d_stack = self.canvas.new_stack()
-        self._d_picture = self.canvas.new_picture()
+        stride = layout.width + -layout.width % context.LANES
+        inner = self.canvas.place(0)[1]
+        self._d_doubled = np.empty((inner, layout.height, stride), np.float32) if inner else None
         self._d_network = network.zeros_like()
-        self._adam = Adam([self.values, *network.arrays])
-        self._none = np.zeros(layout.shapes[0][0] * layout.shapes[0][1], np.float32)
+        self._adam = Adam(layout.count, network)
+
+    def _whole(self, weight: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(np.broadcast_to(weight, self.image.shape), np.float32)
 
     def step(self) -> Progress:
         """One step of the optimiser."""
@@ -111,8 +130,7 @@ class Fit:
         channels, height, width = self.image.shape
         # all in units of the sum of squared errors
         bits = self._rate(self._seen, self.lmbda * channels)
-        self.canvas.fill(self._seen, self.network)
-        error = self._distortion()
+        error = self._distortion(self._seen)
         self._gradient *= self._slope
         if learning:
             fall = 0.5 * (1 + math.cos(math.pi * self.done / self.whole_from))
@@ -156,135 +174,60 @@ class Fit:
         warm, cold = TEMPERATURES
         temperature = warm * (cold / warm) ** progress
         noise = NOISE[0] + (NOISE[1] - NOISE[0]) * progress
-        key = np.uint32((self.done * 2654435761 + self.seed * 97 + 12345) & 0xFFFFFFFF)
-        numbers = np.float32(temperature), np.float32(noise), key
-        self.crew.each(
-            values.soften,
-            [(*part, self.values, *numbers, self._seen, self._slope) for part in self._parts()],
-        )
-
-    def _parts(self) -> list[tuple[int, int]]:
-        size = 1 << 17
-        count = self.layout.count
-        return [(first, min(first + size, count)) for first in range(0, count, size)]
+        key = (self.done * 2654435761 + self.seed * 97 + 12345) & 0xFFFFFFFF
+        values.soften(
+            self.values, temperature, noise, key, self._seen, self._slope, self.threads
+        )  # fmt: skip
 
     def rate(self, seen: np.ndarray, network: Network) -> float:
         """Bits of flat values by the context model."""
-        unused = network.zeros_like()
-        return sum(
-            self._stream_bits(stream, seen, np.zeros_like(seen), 0.0, network, unused)
-            for stream in self.layout.streams
-        )
+        return context.bits(seen, self.layout, network.parts[2], self.threads)
 
     def distortion(self, seen: np.ndarray, network: Network) -> float:
         """Mean squared error of the 8-bit picture of flat values, weighted."""
-        drawn = np.rint(self.canvas.draw(seen, network) * np.float32(255)) / np.float32(255)
-        return float((self.weight * np.square(drawn - self.image)).mean(dtype=np.float64))
+        drawn = self.canvas.draw(seen, network, np.uint8).transpose(2, 0, 1)
+        error = np.divide(drawn, 255, dtype=np.float32)
+        error -= self.image
+        np.square(error, out=error)
+        if self._weight is not None:
+            error *= self._weight
+        return float(error.mean(dtype=np.float64))
 
     def _rate(self, seen: np.ndarray, scale: float) -> float:
         """Bits of all values; their gradients, times `scale`, into those of values and network."""
-        streams = self.layout.streams
-        parts = [self.network.zeros_like() for _ in streams]
-        tasks = [
-            (stream, seen, self._gradient, scale, self.network, part)
-            for stream, part in zip(streams, parts, strict=True)
-        ]
-        bits = self._stream_bits(*tasks[0])  # the tiles look at its values
-        bits += sum(self.crew.each(self._stream_bits, tasks[1:]))
-        self._add(parts)
-        return bits
+        return context.bits_back(
+            seen, self.layout, self.network.parts[2], scale, self._gradient,
+            self._d_network.parts[2], self.threads,
+        )  # fmt: skip
 
-    def _stream_bits(
-        self,
-        stream: list[Piece],
-        seen: np.ndarray,
-        gradient: np.ndarray,
-        scale: float,
-        network: Network,
-        d_network: Network,
-    ) -> float:
-        offsets, bits = self.layout.offsets, 0.0
-        for piece in stream:
-            own = slice(offsets[piece.grid], offsets[piece.grid + 1])
-            coarse, d_coarse = self._none, np.zeros_like(self._none)
-            if piece.coarse >= 0:
-                other = slice(offsets[piece.coarse], offsets[piece.coarse + 1])
-                coarse, d_coarse = seen[other], gradient[other]
-            bits += context.tile_cost(
-                seen[own], gradient[own], self.layout.shapes[piece.grid][1], piece.box,
-                coarse, d_coarse, self.layout.shapes[max(piece.coarse, 0)][1], piece.coarse_box,
-                piece.shift, scale, network.context, d_network.context,
-            )  # fmt: skip
-        return bits
-
-    def _distortion(self) -> float:
+    def _distortion(self, seen: np.ndarray) -> float:
         """Weighted sum of squared errors; its gradients into those of values and network."""
         canvas, network = self.canvas, self.network
-        bands = canvas.bands
-        error = sum(
-            self.crew.each(
-                synthesis.error,
-                [(*b, canvas.picture, self.image, self.weight, self._d_picture) for b in bands],
-            )
-        )
-        parts = [network.zeros_like() for _ in bands]
-        self.crew.each(
-            synthesis.colour_back,
-            [
-                (*band, canvas.stack[0], network.synthesis, self._d_picture, self._d_stack[0],
-                 part.synthesis)
-                for band, part in zip(bands, parts, strict=True)
-            ],
+        error = synthesis.distortion(
+            canvas.fill(seen, network), network.parts[0], canvas.hidden, self.image, self._weight,
+            self._d_doubled, canvas.own(self._gradient, 0), self._d_network.parts[0], self.threads,
         )  # fmt: skip
-        self._add(parts)
-        self._undouble()
-        return error
-
-    def _undouble(self) -> None:
-        """Gradients of the texels' features into those of the grids' values and the taps."""
-        canvas, layout = self.canvas, self.layout
-        taps, d_taps = self.network.taps[0], self._d_network.taps[0]
-        for level in range(canvas.top + 1):
+        taps, d_taps = network.taps[0], self._d_network.taps[0]
+        d_target = self._d_doubled  # gradients of what was doubled to a level
+        for level in range(canvas.top):
             width, inner = canvas.place(level)
-            d_target = self._d_stack[level][:, :, :width]
-            for channel, grid in enumerate(layout.channels(level)[inner:], inner):
-                d = self._gradient[layout.offsets[grid] : layout.offsets[grid + 1]]
-                d += FEATURE * d_target[channel].reshape(-1)
-            if inner:
-                d_source = self._d_stack[level + 1]
-                d_source[:] = 0
-                found = np.zeros((inner, 4), np.float32)
-                self.crew.each(
-                    upsample.double_back,
-                    [
-                        (
-                            canvas.stack[level + 1][c],
-                            taps[level],
-                            d_target[c],
-                            d_source[c],
-                            found[c],
-                        )
-                        for c in range(inner)
-                    ],
-                )
-                d_taps[level] += found.sum(0)
+            d_source = self._d_stack[level + 1]
+            upsample.double_back(
+                canvas.stack[level + 1], taps[level], d_target[:inner], width, d_source,
+                d_taps[level], self.threads,
+            )  # fmt: skip
+            further = canvas.place(level + 1)[1]
+            own = canvas.own(self._gradient, level + 1)
+            own += FEATURE * d_source[further:]
+            d_target = d_source
+        return error
 
     def _update(self, grid_rate: float, network_rate: float, tap_rate: float) -> None:
         """One step of Adam; the gradients are 0 after it."""
-        arrays = [self.values, *self.network.arrays]
-        gradients = [self._gradient, *self._d_network.arrays]
-        rates = [grid_rate] + [
-            tap_rate if group is self.network.taps else network_rate
-            for group in self.network.groups
-            for _ in group
-        ]
-        tasks = self._adam.tasks(arrays, gradients, rates, self.done + 1)
-        self.crew.each(values.adam, [(*part, *tasks[0][2:]) for part in self._parts()])
-        for task in tasks[1:]:
-            values.adam(*task)
-
-    def _add(self, parts: list[Network]) -> None:
-        """Add what each task found to the network's gradients, in a fixed order."""
-        for part in parts:
-            for total, a in zip(self._d_network.arrays, part.arrays, strict=True):
-                total += a
+        self._adam.step(
+            [self.values, *self.network.parts],
+            [self._gradient, *self._d_network.parts],
+            (grid_rate, network_rate, tap_rate, network_rate),
+            self.done + 1,
+            self.threads,
+        )

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
+
 COMMON = 4  # grids of this level and above are one stream, for all tiles together
 
 
@@ -60,6 +62,28 @@ class Layout:
         fine = [g for g, level in enumerate(self.levels) if level < COMMON]
         whole = [self._piece(g, (0, 0, *self.shapes[g])) for g in common]
         return [whole, *([self._piece(g, self._box(g, tile)) for g in fine] for tile in self.tiles)]
+
+    @cached_property
+    def table(self) -> tuple[np.ndarray, np.ndarray]:
+        """The streams as the kernels take them.
+
+        `pieces 13`: of each its numbers; `streams + 1`: the first piece of each stream, and behind
+        the last.
+        """
+        rows = [self.numbers(piece) for stream in self.streams for piece in stream]
+        lengths = [len(stream) for stream in self.streams]
+        first = np.cumsum([0, *lengths], dtype=np.int64)
+        return np.array(rows, np.int64).reshape(-1, 13), first
+
+    def numbers(self, piece: Piece) -> list[int]:
+        """SMALTI_FITS_PIECE of `native/include/smalti/fits.h`: where the grid begins among all values,
+        its columns, the box; the same of the coarser grid, or -1; and the shift."""
+        own = [self.offsets[piece.grid], self.shapes[piece.grid][1], *piece.box]
+        coarse = [-1] * 6
+        if piece.coarse >= 0:
+            columns = self.shapes[piece.coarse][1]
+            coarse = [self.offsets[piece.coarse], columns, *piece.coarse_box]
+        return [*own, *coarse, piece.shift]
 
     def _box(self, grid: int, tile: tuple[int, int]) -> tuple[int, int, int, int]:
         level, (rows, columns) = self.levels[grid], self.shapes[grid]

@@ -1,7 +1,7 @@
 """The parameters of a fitted picture's networks, and their bytes."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,20 +23,37 @@ class Network:
     synthesis: tuple[np.ndarray, ...]  # w1 `K G`, b1, w2 `C K`, b2, skip `C G`
     taps: tuple[np.ndarray, ...]  # `levels 4`, of the doubling from each level to the one below
     context: tuple[np.ndarray, ...]  # w1, b1, w2, b2, w3, b3
+    # each group's arrays behind each other, as the kernels take them: the groups are views of these
+    parts: tuple[np.ndarray, ...] = ()
 
     @classmethod
     def of(cls, grids: int, channels: int, hidden: int, top: int) -> "Network":
-        """Zeros, in the right shapes."""
-
-        def zeros(*shapes: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-            return tuple(np.zeros(shape, np.float32) for shape in shapes)
-
+        """Zeros, in the right shapes, and the taps of bilinear interpolation."""
         c, k, a = channels, hidden, HIDDEN
-        return cls(
-            zeros((k, grids), (k,), (c, k), (c,), (c, grids)),
-            (np.tile(BILINEAR, (top, 1)),),
-            zeros((a, INPUTS), (a,), (a, a), (a,), (2, a), (2,)),
+        network = cls._zeros(
+            [
+                [(k, grids), (k,), (c, k), (c,), (c, grids)],
+                [(top, 4)],
+                [(a, INPUTS), (a,), (a, a), (a,), (2, a), (2,)],
+            ]
         )
+        network.taps[0][:] = BILINEAR
+        return network
+
+    @classmethod
+    def _zeros(cls, shapes: list[list[tuple[int, ...]]]) -> "Network":
+        parts, groups = [], []
+        for group in shapes:
+            sizes = [math.prod(shape) for shape in group]
+            parts.append(np.zeros(sum(sizes), np.float32))
+            ends = np.cumsum(sizes)
+            groups.append(
+                tuple(
+                    parts[-1][end - size : end].reshape(shape)
+                    for end, size, shape in zip(ends, sizes, group, strict=True)
+                )
+            )
+        return cls(groups[0], groups[1], groups[2], tuple(parts))
 
     def draw(self, random: np.random.Generator) -> None:
         """Random weights to start a fit from."""
@@ -59,23 +76,19 @@ class Network:
     @property
     def groups(self) -> list[tuple[np.ndarray, ...]]:
         """Parameters that share a step when stored."""
-        return [getattr(self, f.name) for f in fields(self)]
+        return [self.synthesis, self.taps, self.context]
 
     def zeros_like(self) -> "Network":
-        return Network(*(tuple(np.zeros_like(a) for a in group) for group in self.groups))
+        return Network._zeros([[a.shape for a in group] for group in self.groups])
 
     def rounded(self, steps: tuple[int, ...]) -> "Network":
         """With the parameters of group i at multiples of 2^-steps[i], as a file holds them."""
-        rounded = []
-        for group, k in zip(self.groups, steps, strict=True):
+        rounded = self.zeros_like()
+        for group, target, k in zip(self.groups, rounded.groups, steps, strict=True):
             limit = self._limit(group)
-            rounded.append(
-                tuple(
-                    (np.clip(np.rint(a * 2.0**k), -limit, limit) / 2.0**k).astype(np.float32)
-                    for a in group
-                )
-            )
-        return Network(*rounded)
+            for a, into in zip(group, target, strict=True):
+                into[...] = np.clip(np.rint(a * 2.0**k), -limit, limit) / 2.0**k
+        return rounded
 
     def to_bytes(self, steps: tuple[int, ...]) -> bytes:
         """Of each group its step, the lowest integer, how many levels there are, and the integers."""

@@ -11,7 +11,6 @@ import numpy as np
 from smalti.errors import OptionError
 from smalti.files import write_atomically
 from smalti.fitted import file
-from smalti.fitted.draw import Crew
 from smalti.fitted.fit import Fit, Progress
 from smalti.fitted.layout import Layout
 from smalti.fitted.network import Network
@@ -34,6 +33,7 @@ class Session:
         steps: of the optimiser.
         lmbda: mean squared error ([0, 1]) that a bit a texel may buy.
         target_bpp, target_psnr: at most one; lambda is then steered so that the file comes near it.
+        threads: of the kernels; None: `native.threads()`.
         make: the class of the fit; another one for a GPU.
     """
 
@@ -48,7 +48,7 @@ class Session:
         target_bpp: float | None = None,
         target_psnr: float | None = None,
         seed: int = 0,
-        crew: Crew | None = None,
+        threads: int | None = None,
         make: Callable[..., Fit] = Fit,
     ) -> None:
         if target_bpp is not None and target_psnr is not None:
@@ -65,7 +65,7 @@ class Session:
         self.target_bpp, self.target_psnr = target_bpp, target_psnr
         self.fit = make(
             image, layout, network,
-            lmbda=lmbda, steps=steps, weight=visible(image), seed=seed, crew=crew,
+            lmbda=lmbda, steps=steps, weight=visible(image), seed=seed, threads=threads,
         )  # fmt: skip
         self.last: Progress | None = None
 
@@ -102,7 +102,8 @@ class Session:
 
     def picture(self) -> np.ndarray:
         """The reconstruction `C H W` as a file written now would have it, but for rounded weights."""
-        return self.fit.canvas.draw(np.rint(self.fit.values), self.fit.network)
+        drawn = self.fit.canvas.draw(np.rint(self.fit.values), self.fit.network)
+        return drawn.transpose(2, 0, 1)
 
     def sections(self) -> list[bytes]:
         """Of a file with what has been reached."""

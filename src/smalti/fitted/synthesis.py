@@ -1,108 +1,101 @@
-"""From features of texels to their colours, forwards and backwards.
+"""From grids to the features of texels to their colours, forwards and backwards.
 
-A texel's features are the values of all grids there, one each. A texel is
+A texel's features are the values of all grids there, one each: those of coarser grids, doubled down
+to level 1, are doubled once more on the way. A texel is
 
     features ─┬─dense, ReLU→ hidden ─dense─┐
               └──────────dense─────────────┴─ colour - 1/2
 
-Arrays: features `G H S` and pictures `C H S`, with S the width rounded up to whole segments.
-Multiply-adds a texel: (G + C) K + G C.
+Multiply-adds a texel, of G grids, K hidden units and C channels: (G + C) K + G C, and 6 for each
+grid that is doubled. The kernels are `native/fits/draw.cpp` and `distortion.cpp`, the readable twins
+`reference.picture` and `reference.colour`.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from smalti.jit import njit
-from smalti.ops import dense
+from smalti import native
+from smalti.fitted.context import LANES
 
-SEGMENT = (
-    64  # texels at a time; rows are sliced to it, as an index that may be negative is no vector's
-)
-FAST = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
-ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
+FEATURE = np.float32(0.2)  # of a grid's value 1
+BAND = 32  # rows whose sums are added up together: what the bits depend on, and not the threads
 
-
-@njit(**FAST)
-def colour(first, last, features, network, picture):
-    """Rows `first` to `last` of the picture."""
-    w1, b1, w2, b2, skip = network
-    hidden = np.empty((w1.shape[0], SEGMENT), np.float32)
-    out = np.empty((w2.shape[0], SEGMENT), np.float32)
-    for row in range(first, last):
-        for start in range(0, features.shape[2], SEGMENT):
-            x = features[:, row, start : start + SEGMENT]
-            dense.forward(w1, b1, x, hidden)
-            for k in range(hidden.shape[0]):
-                h = hidden[k]
-                for p in range(SEGMENT):
-                    h[p] = h[p] if h[p] > 0 else ZERO
-            dense.forward(w2, b2, hidden, out)
-            dense.accumulate(skip, x, out)
-            for c in range(out.shape[0]):
-                line, o = picture[c, row, start : start + SEGMENT], out[c]
-                for p in range(SEGMENT):
-                    line[p] = o[p]
+_inputs = {
+    "coarse": "in f32?", "fine": "in f32?", "inner": "i32", "own": "i32", "feature": "f32",
+    "hidden": "i32", "channels": "i32", "taps": "in f32", "network": "in f32", "height": "i64",
+    "width": "i64",
+}  # fmt: skip
+_draw = native.kernel(
+    "fits_draw", **_inputs, bytes="out u8?", floats="out f32?", threads="i32"
+)  # fmt: skip
+_distortion = native.kernel(
+    "fits_distortion", **_inputs, target="in f32", weight="in f32?", d_doubled="out f32?",
+    stride="i64", d_fine="out f32?", d_network="out f32", band="i64", lanes="out f32",
+    errors="out f64", threads="i32",
+)  # fmt: skip
 
 
-@njit(**FAST)
-def colour_back(first, last, features, network, d_picture, d_features, d_network):
-    """Gradients of `colour`: adds to those of the network, sets those of the features."""
-    w1, b1, w2, _, skip = network
-    dw1, db1, dw2, db2, dskip = d_network
-    hidden = np.empty((w1.shape[0], SEGMENT), np.float32)
-    d_hidden = np.empty_like(hidden)
-    d_out = np.empty((w2.shape[0], SEGMENT), np.float32)
-    unused = np.zeros_like(db2)
-    for row in range(first, last):
-        for start in range(0, features.shape[2], SEGMENT):
-            x = features[:, row, start : start + SEGMENT]
-            d_x = d_features[:, row, start : start + SEGMENT]
-            for c in range(d_out.shape[0]):
-                line, d = d_picture[c, row, start : start + SEGMENT], d_out[c]
-                for p in range(SEGMENT):
-                    d[p] = line[p]
-            dense.forward(w1, b1, x, hidden)
-            for k in range(hidden.shape[0]):
-                h = hidden[k]
-                for p in range(SEGMENT):
-                    h[p] = h[p] if h[p] > 0 else ZERO
-            dense.backward_weights(d_out, hidden, dw2, db2)
-            dense.backward_weights(d_out, x, dskip, unused)
-            dense.backward_input(w2, d_out, d_hidden)
-            for k in range(hidden.shape[0]):
-                h, d = hidden[k], d_hidden[k]
-                for p in range(SEGMENT):
-                    d[p] = d[p] if h[p] > 0 else ZERO
-            dense.backward_weights(d_hidden, x, dw1, db1)
-            dense.backward_input(w1, d_hidden, d_x)
-            dense.accumulate(skip.T, d_out, d_x)
+@dataclass(frozen=True)
+class Features:
+    """Where the features of a picture's texels come from."""
+
+    coarse: np.ndarray | None  # `n ceil(H/2) ceil(W/2)`: of all grids but those of level 0
+    fine: np.ndarray  # `m H W`, values of the grids of level 0
+    taps: np.ndarray  # of the last doubling
+
+    def arguments(self, network: np.ndarray, hidden: int, channels: int) -> dict:
+        own, height, width = self.fine.shape
+        inner = 0 if self.coarse is None else len(self.coarse)
+        return {
+            "coarse": self.coarse, "fine": self.fine, "inner": inner, "own": own,
+            "feature": FEATURE, "hidden": hidden, "channels": channels, "taps": self.taps,
+            "network": network, "height": height, "width": width,
+        }  # fmt: skip
 
 
-@njit(**FAST)
-def error(first, last, picture, target, weight, d_picture):
-    """Sum of squared errors of rows `first` to `last`; their derivatives into d_picture.
+def draw(
+    features: Features, network: np.ndarray, hidden: int, picture: np.ndarray, threads: int
+) -> None:
+    """The picture `H W C`: uint8, or float32 in [0, 1].
+
+    Args:
+        network: w1 `K G`, b1, w2 `C K`, b2, skip `C G`, flat.
+    """
+    target = {"bytes" if picture.dtype == np.uint8 else "floats": picture}
+    _draw(**features.arguments(network, hidden, picture.shape[2]), **target, threads=threads)
+
+
+def distortion(
+    features: Features,
+    network: np.ndarray,
+    hidden: int,
+    target: np.ndarray,
+    weight: np.ndarray | None,
+    d_doubled: np.ndarray | None,
+    d_fine: np.ndarray,
+    d_network: np.ndarray,
+    threads: int,
+) -> float:
+    """The sum of squared errors of the picture, and its gradients.
 
     What lies beyond the range on the right side of an end of it is no error: decoding clamps it.
-    The picture holds colours - 1/2; d_picture must be 0 right of the picture.
 
     Args:
         target: `C H W` in [0, 1].
-        weight: `C H W`, of each squared error, or `1 1 1` where all count alike.
+        weight: of each squared error, `C H W`; None: 1.
+        d_doubled: `n H S`, S at least W and a multiple of 16: receives the derivatives by the
+            doubled features.
+        d_fine: `m H W`, to which those by the values are added.
+        d_network: to which those by the network are added.
     """
-    total = 0.0
-    alike = weight.size == 1
-    for c in range(target.shape[0]):
-        for row in range(first, last):
-            goal = target[c, row]
-            line, d_line = picture[c, row, : goal.size], d_picture[c, row, : goal.size]
-            scale = weight[0, 0] if alike else weight[c, row]
-            part = np.float32(0)
-            for p in range(goal.size):
-                value = line[p] + HALF
-                e = value - goal[p]
-                value = min(max(value, ZERO), ONE)
-                clipped = value - goal[p]
-                s = scale[0] if alike else scale[p]
-                d_line[p] = ZERO if clipped == 0 else s * (e + e)
-                part += s * clipped * clipped
-            total += part
-    return total
+    channels, height, _ = target.shape
+    errors = np.empty(-(-height // BAND))
+    _distortion(
+        **features.arguments(network, hidden, channels), target=target, weight=weight,
+        d_doubled=d_doubled, stride=0 if d_doubled is None else d_doubled.shape[2], d_fine=d_fine,
+        d_network=d_network, band=BAND,
+        lanes=np.empty(errors.size * network.size * LANES, np.float32), errors=errors,
+        threads=threads,
+    )  # fmt: skip
+    return float(errors.sum())
