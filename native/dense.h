@@ -191,6 +191,11 @@ SIMD_INLINE void backward_weights(int outputs, int inputs, int texels, const flo
     }
 }
 
+// The first address at or behind p where whole cache lines begin: lanes that lie across two are slow.
+SIMD_INLINE float *aligned(float *p) {
+  return reinterpret_cast<float *>((reinterpret_cast<uintptr_t>(p) + 63) / 64 * 64);
+}
+
 // totals[k] += the sum of lanes[c][k][0 .. 15] over all chunks c; lanes `chunks count 16`.
 SIMD_INLINE void add_totals(const float *lanes, int64_t chunks, int64_t count, float *totals) {
   for (int64_t k = 0; k < count; ++k) {

@@ -24,8 +24,8 @@ constexpr int SEGMENT = 128; // nodes: all that they need, gradients included, i
 constexpr int W1 = 0, B1 = W1 + HIDDEN * INPUTS, W2 = B1 + HIDDEN, B2 = W2 + HIDDEN * HIDDEN,
               W3 = B2 + HIDDEN, B3 = W3 + OUTPUTS * HIDDEN, PARAMETERS = B3 + OUTPUTS;
 
-constexpr int ROOM = SEGMENT + 2 * 16; // numbers in a row of values with its margins
-constexpr int MARGIN = 16;             // before the first node's; whole vectors
+constexpr int MARGIN = 16;                 // numbers of a row before the first node's; whole vectors
+constexpr int ROOM = SEGMENT + 3 * MARGIN; // of a row with what lies on either side of its nodes
 
 struct Grid {
   int64_t offset, width, top, left, height, columns; // the box in it
@@ -52,15 +52,22 @@ SIMD_INLINE int64_t place(const Grid &grid, int64_t row, int64_t column) {
   return grid.offset + (grid.top + row) * grid.width + grid.left + column;
 }
 
-void read_row(const Grid &grid, const float *values, int64_t row, Span span, float *target) {
-  for (int i = 0; i < ROOM; i += LANES) store(target + i, vfloat(0.0f));
-  if (row < 0 || row >= grid.height) return;
+// `nodes` values of a row and those in reach on either side; 0 where there are none.
+SIMD_INLINE void read_row(const Grid &grid, const float *values, int64_t row, Span span, int nodes,
+                          float *target) {
+  const int64_t end = MARGIN + nodes + REACH;
+  if (row < 0 || row >= grid.height) {
+    for (int64_t i = 0; i < end; i += LANES) store(target + i, vfloat(0.0f));
+    return;
+  }
+  for (int64_t i = span.at - LANES; i > MARGIN - REACH - LANES; i -= LANES)
+    store(target + i, vfloat(0.0f));
   const float *source = values + place(grid, row, span.from);
   const int64_t n = span.to - span.from;
   target += span.at;
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) store(target + i, load(source + i));
-  for (; i < n; ++i) target[i] = source[i];
+  for (; i < end - span.at; i += LANES) store(target + i, load_first(source + i, n - i));
 }
 
 void add_row(const Grid &grid, float *gradient, int64_t row, Span span, const float *source) {
@@ -70,7 +77,7 @@ void add_row(const Grid &grid, float *gradient, int64_t row, Span span, const fl
   source += span.at;
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) store(target + i, load(target + i) + load(source + i));
-  for (; i < n; ++i) target[i] += source[i];
+  if (i < n) store_first(target + i, load_first(target + i, n - i) + load(source + i), n - i);
 }
 
 struct Cost {
@@ -84,16 +91,17 @@ SIMD_INLINE Cost cost(vfloat distance, vfloat log_inverse) {
   const vmask inside = (log_inverse > lowest) & (log_inverse < highest);
   const vfloat u = exp(min(max(log_inverse, lowest), highest));
   const vfloat d = abs(distance);
-  const vfloat a = exp(-u), near = exp(-abs(d - half) * u), far = exp(-(d + half) * u);
   const vmask central = d < half;
-  const vfloat mass = select(central, one - half * (near + far), half * (one - a));
+  // exp(-|d - 1/2| u) within, exp(-u) outside
+  const vfloat near = exp(-select(central, half - d, one) * u), far = exp(-(d + half) * u);
+  const vfloat mass = select(central, one - half * (near + far), half * (one - near));
   const vfloat each = one / mass;
   const vfloat outside = (d - half) * u;
   Cost found;
   found.nats = select(central, zero, outside) - log(mass);
   const vfloat by_d = select(central, half * u * (near - far) * each, u);
   const vfloat by_u = select(central, -half * ((half - d) * near + (half + d) * far) * each,
-                             (d - half) - half * a * each);
+                             (d - half) - half * near * each);
   found.by_distance = select(distance >= zero, by_d, -by_d);
   found.by_log = select(inside, by_u * u, zero);
   return found;
@@ -102,20 +110,22 @@ SIMD_INLINE Cost cost(vfloat distance, vfloat log_inverse) {
 struct alignas(64) Work {
   float own[REACH + 1][ROOM]; // rows of values, the node's own last
   float other[3][ROOM];
-  float x[INPUTS][SEGMENT];
+  float d_value[ROOM]; // what comes with a MARGIN has zeros there
+  float x[INPUTS][ROOM];
+  float d_coarse[COARSE][ROOM];
   float h1[HIDDEN][SEGMENT], h2[HIDDEN][SEGMENT];
-  float out[OUTPUTS][SEGMENT], d_value[SEGMENT];
+  float out[OUTPUTS][SEGMENT];
 };
 
 // The inputs of `nodes` nodes, from the rows that were read.
 SIMD_INLINE void look(Work &work, int nodes, bool halved) {
   for (int k = 0; k < NEAR; ++k) {
     const float *row = work.own[REACH + NEAR_PLACES[k][0]] + MARGIN + NEAR_PLACES[k][1];
-    for (int p = 0; p < nodes; p += LANES) store(work.x[k] + p, load(row + p));
+    for (int p = 0; p < nodes; p += LANES) store(work.x[k] + MARGIN + p, load(row + p));
   }
   for (int k = 0; k < COARSE; ++k) {
     const float *row = work.other[1 + COARSE_PLACES[k][0]] + MARGIN + COARSE_PLACES[k][1];
-    float *x = work.x[NEAR + k];
+    float *x = work.x[NEAR + k] + MARGIN;
     if (halved) {
       for (int p = 0; p < nodes; p += 2 * LANES) {
         const vfloat v = load(row + p / 2);
@@ -130,31 +140,52 @@ SIMD_INLINE void look(Work &work, int nodes, bool halved) {
   }
 }
 
-// The gradients of the inputs, added to those of the rows, which are then added to the grids'.
-SIMD_INLINE void look_back(Work &work, int nodes, bool halved) {
-  for (auto &row : work.own)
-    for (int i = 0; i < ROOM; i += LANES) store(row + i, vfloat(0.0f));
-  for (auto &row : work.other)
-    for (int i = 0; i < ROOM; i += LANES) store(row + i, vfloat(0.0f));
-  float *here = work.own[REACH] + MARGIN;
-  for (int p = 0; p < nodes; p += LANES) store(here + p, load(work.d_value + p));
-  for (int k = 0; k < NEAR; ++k) {
-    float *row = work.own[REACH + NEAR_PLACES[k][0]] + MARGIN + NEAR_PLACES[k][1];
-    for (int p = 0; p < nodes; p += LANES) store(row + p, load(row + p) + load(work.x[k] + p));
+// The gradients of the row DOWN below a node's, of `nodes` and those in reach on either side: each
+// value's is the sum over the inputs that it was.
+template <int DOWN, int COUNT>
+SIMD_INLINE void look_back(const int (&places)[COUNT][2], const float (*d)[ROOM], int nodes,
+                           float *target) {
+  for (int i = -LANES; i < nodes + LANES; i += LANES) {
+    vfloat sum = load(target + MARGIN + i);
+    SIMD_UNROLL for (int k = 0; k < COUNT; ++k)
+      if (places[k][0] == DOWN) sum += load(d[k] + MARGIN + i - places[k][1]);
+    store(target + MARGIN + i, sum);
   }
-  for (int k = 0; k < COARSE; ++k) {
-    float *row = work.other[1 + COARSE_PLACES[k][0]] + MARGIN + COARSE_PLACES[k][1];
-    const float *d = work.x[NEAR + k];
-    if (halved) {
+}
+
+SIMD_INLINE void clear(float *row) {
+  for (int i = 0; i < ROOM; i += LANES) store(row + i, vfloat(0.0f));
+}
+
+// The gradients of the inputs -> those of the rows, in their place.
+SIMD_INLINE void look_back(Work &work, int nodes, bool halved) {
+  for (auto &row : work.x) store(row + MARGIN + nodes, vfloat(0.0f));
+  store(work.d_value + MARGIN + nodes, vfloat(0.0f));
+  for (int i = 0; i < REACH; ++i) clear(work.own[i]);
+  for (int i = 0; i < ROOM; i += LANES) store(work.own[REACH] + i, load(work.d_value + i));
+  look_back<-3>(NEAR_PLACES, work.x, nodes, work.own[0]);
+  look_back<-2>(NEAR_PLACES, work.x, nodes, work.own[1]);
+  look_back<-1>(NEAR_PLACES, work.x, nodes, work.own[2]);
+  look_back<0>(NEAR_PLACES, work.x, nodes, work.own[3]);
+  const float(*d)[ROOM] = work.x + NEAR;
+  if (halved) {
+    for (int k = 0; k < COARSE; ++k) {
+      const float *both = d[k] + MARGIN;
+      float *sum = work.d_coarse[k] + MARGIN;
       for (int p = 0; p < nodes; p += 2 * LANES) {
         vfloat even, odd;
-        unzip(load(d + p), load(d + p + LANES), even, odd);
-        store(row + p / 2, load(row + p / 2) + (even + odd));
+        unzip(load(both + p), load(both + p + LANES), even, odd);
+        store(sum + p / 2, even + odd);
       }
-    } else {
-      for (int p = 0; p < nodes; p += LANES) store(row + p, load(row + p) + load(d + p));
+      store(sum + nodes / 2, vfloat(0.0f));
     }
+    d = work.d_coarse;
+    nodes /= 2;
   }
+  for (auto &row : work.other) clear(row);
+  look_back<-1>(COARSE_PLACES, d, nodes, work.other[0]);
+  look_back<0>(COARSE_PLACES, d, nodes, work.other[1]);
+  look_back<1>(COARSE_PLACES, d, nodes, work.other[2]);
 }
 
 // Nats of the nodes of a segment, of which `count` exist; d_out over out, and d_value.
@@ -169,7 +200,7 @@ SIMD_INLINE float charge(Work &work, int nodes, int64_t count, vfloat factor) {
       const vfloat zero(0.0f);
       total.part[part] += select(exists, found.nats, zero);
       const vfloat d = select(exists, found.by_distance * factor, zero);
-      store(work.d_value + p, d);
+      store(work.d_value + MARGIN + p, d);
       store(work.out[0] + p, -d);
       store(work.out[1] + p, select(exists, found.by_log * factor, zero));
     }
@@ -177,19 +208,22 @@ SIMD_INLINE float charge(Work &work, int nodes, int64_t count, vfloat factor) {
 }
 
 SIMD_INLINE void back(Work &work, int nodes, const float *network, float *lanes) {
-  float *x = work.x[0], *h1 = work.h1[0], *h2 = work.h2[0], *d_out = work.out[0];
+  float *x = work.x[0] + MARGIN, *h1 = work.h1[0], *h2 = work.h2[0], *d_out = work.out[0];
   const auto lane = [&](int at) { return lanes + 16 * at; };
   backward_weights(OUTPUTS, HIDDEN, nodes, d_out, SEGMENT, h2, SEGMENT, lane(W3), lane(B3));
   backward_input(network + W3, OUTPUTS, HIDDEN, nodes, d_out, SEGMENT, h2, SEGMENT, ReluBack{});
   backward_weights(HIDDEN, HIDDEN, nodes, h2, SEGMENT, h1, SEGMENT, lane(W2), lane(B2));
   backward_input(network + W2, HIDDEN, HIDDEN, nodes, h2, SEGMENT, h1, SEGMENT, ReluBack{});
-  backward_weights(HIDDEN, INPUTS, nodes, h1, SEGMENT, x, SEGMENT, lane(W1), lane(B1));
-  backward_input(network + W1, HIDDEN, INPUTS, nodes, h1, SEGMENT, x, SEGMENT);
+  backward_weights(HIDDEN, INPUTS, nodes, h1, SEGMENT, x, ROOM, lane(W1), lane(B1));
+  backward_input(network + W1, HIDDEN, INPUTS, nodes, h1, SEGMENT, x, ROOM);
 }
 
 double piece_nats(const smalti_fits_rate_args &args, const Piece &piece, vfloat factor,
                   float *lanes) {
   Work work;
+  clear(work.d_value);
+  for (auto &row : work.x) clear(row);
+  for (auto &row : work.d_coarse) clear(row);
   const float *network = args.network;
   const bool halved = piece.shift == 1, has_coarse = piece.coarse.offset >= 0;
   double total = 0;
@@ -201,12 +235,13 @@ double piece_nats(const smalti_fits_rate_args &args, const Piece &piece, vfloat 
       const Span span(piece.own, first, SEGMENT);
       const Span c_span(piece.coarse, first >> piece.shift, SEGMENT >> piece.shift);
       for (int k = 0; k <= REACH; ++k)
-        read_row(piece.own, args.values, row - REACH + k, span, work.own[k]);
+        read_row(piece.own, args.values, row - REACH + k, span, nodes, work.own[k]);
       for (int k = 0; k < 3; ++k)
-        read_row(piece.coarse, args.values, has_coarse ? c_row - 1 + k : -1, c_span, work.other[k]);
+        read_row(piece.coarse, args.values, has_coarse ? c_row - 1 + k : -1, c_span,
+                 nodes >> piece.shift, work.other[k]);
       look(work, nodes, halved);
-      forward(network + W1, network + B1, HIDDEN, INPUTS, nodes, work.x[0], SEGMENT, work.h1[0],
-              SEGMENT, Relu{});
+      forward(network + W1, network + B1, HIDDEN, INPUTS, nodes, work.x[0] + MARGIN, ROOM,
+              work.h1[0], SEGMENT, Relu{});
       forward(network + W2, network + B2, HIDDEN, HIDDEN, nodes, work.h1[0], SEGMENT, work.h2[0],
               SEGMENT, Relu{});
       forward(network + W3, network + B3, OUTPUTS, HIDDEN, nodes, work.h2[0], SEGMENT, work.out[0],
@@ -228,9 +263,10 @@ double piece_nats(const smalti_fits_rate_args &args, const Piece &piece, vfloat 
 KERNEL(fits_rate) {
   const double bits = 1.4426950408889634; // of a nat
   const vfloat factor(float(double(args.scale) * bits));
+  float *all_lanes = aligned(args.lanes);
   const auto streams = [&](int64_t first, int64_t last) {
     for (int64_t stream = first; stream < last; ++stream) {
-      float *lanes = args.lanes + stream * PARAMETERS * 16;
+      float *lanes = args.gradient ? all_lanes + stream * PARAMETERS * 16 : nullptr;
       for (int i = 0; args.gradient && i < PARAMETERS * 16; i += LANES) store(lanes + i, vfloat(0.0f));
       double nats = 0;
       for (int64_t p = args.first_piece[stream]; p < args.first_piece[stream + 1]; ++p) {
@@ -244,7 +280,7 @@ KERNEL(fits_rate) {
   streams(0, least(args.streams, 1)); // the others add to the gradients of its finest grid
   parallel(args.threads, args.streams - 1, 1,
            [&](int64_t first, int64_t last) { streams(1 + first, 1 + last); });
-  if (args.gradient) add_totals(args.lanes, args.streams, PARAMETERS, args.d_network);
+  if (args.gradient) add_totals(all_lanes, args.streams, PARAMETERS, args.d_network);
   return SMALTI_OK;
 }
 

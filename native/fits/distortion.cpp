@@ -53,12 +53,13 @@ SIMD_INLINE void back(const Synthesis &s, int texels, Segment &segment, float *d
 KERNEL(fits_distortion) {
   const Synthesis s(args);
   if (!s.fits() || args.band < 1) return SMALTI_INVALID;
+  float *all_lanes = aligned(args.lanes);
   const int64_t bands = (s.height + args.band - 1) / args.band;
   parallel(args.threads, bands, 1, [&](int64_t begin, int64_t end) {
     Segment segment;
     alignas(64) float d_x[MAX_GRIDS][TEXELS];
     for (int64_t band = begin; band < end; ++band) {
-      float *lanes = args.lanes + band * s.parameters * 16;
+      float *lanes = all_lanes + band * s.parameters * 16;
       for (int i = 0; i < s.parameters * 16; i += LANES) store(lanes + i, vfloat(0.0f));
       double error = 0;
       const int64_t bottom = least((band + 1) * args.band, s.height);
@@ -84,7 +85,7 @@ KERNEL(fits_distortion) {
       args.errors[band] = error;
     }
   });
-  add_totals(args.lanes, bands, s.parameters, args.d_network);
+  add_totals(all_lanes, bands, s.parameters, args.d_network);
   return SMALTI_OK;
 }
 

@@ -16,7 +16,7 @@ namespace smalti::SMALTI_ISA {
 
 constexpr int SPAN = 64;              // old nodes of a segment; twice as many new ones
 constexpr int HALO = 2;               // nodes that it sees on either side
-constexpr int LINE = SPAN + 2 * 16;   // numbers in a row with its halo, which begins at LINE_START - HALO
+constexpr int LINE = SPAN + 2 * 16; // numbers in a row with its halo, which begins at LINE_START - HALO
 constexpr int LINE_START = 16;
 
 struct Plane {
@@ -64,10 +64,8 @@ SIMD_INLINE void between(Plane source, const FourRows &rows, const Taps &taps, i
   for (int64_t k = to; k < end; ++k) line[LINE_START + k - first] = line[LINE_START + to - 1 - first];
 }
 
-// New columns 2 first .. 2 (first + SPAN) - 1 of new row `row`; beyond the plane's they mean nothing.
-SIMD_INLINE void double_row(Plane source, const Taps &taps, int64_t row, int64_t first, float *out) {
-  alignas(64) float line[LINE];
-  between(source, FourRows(source.height, row), taps, first, line);
+// A line of `between` -> its 2 SPAN new nodes; beyond the plane's they mean nothing.
+SIMD_INLINE void spread(const float *line, const Taps &taps, float *out) {
   const vfloat t0(taps.t[0]), t1(taps.t[1]), t2(taps.t[2]), t3(taps.t[3]);
   const float *l = line + LINE_START;
   for (int i = 0; i < SPAN; i += LANES) {

@@ -46,6 +46,7 @@ struct Synthesis {
 };
 
 struct alignas(64) Segment {
+  float lines[MAX_GRIDS][LINE];
   float x[MAX_GRIDS][TEXELS];
   float out[MAX_CHANNELS][TEXELS];
   float hidden[MAX_HIDDEN][TEXELS];
@@ -54,11 +55,12 @@ struct alignas(64) Segment {
 // Colours - 1/2 of the texels of a row from column `first` on, `texels` of them, a multiple of 16.
 // What lies beyond the row's end is some number.
 inline void colours(const Synthesis &s, int64_t row, int64_t first, int texels, Segment &segment) {
-  for (int g = 0; g < s.inner; ++g) {
-    const int64_t size = s.coarse_height * s.coarse_width;
-    double_row({s.coarse + g * size, s.coarse_height, s.coarse_width}, s.taps, row, first / 2,
-               segment.x[g]);
-  }
+  const FourRows rows(s.coarse_height, row);
+  const int64_t size = s.coarse_height * s.coarse_width;
+  for (int g = 0; g < s.inner; ++g)
+    between({s.coarse + g * size, s.coarse_height, s.coarse_width}, rows, s.taps, first / 2,
+            segment.lines[g]);
+  for (int g = 0; g < s.inner; ++g) spread(segment.lines[g], s.taps, segment.x[g]);
   for (int g = 0; g < s.own; ++g) {
     const float *values = s.fine + (g * s.height + row) * s.width + first;
     float *x = segment.x[s.inner + g];

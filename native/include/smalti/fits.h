@@ -99,13 +99,6 @@ typedef struct smalti_fits_first_probabilities_args {
 } smalti_fits_first_probabilities_args;
 SMALTI_API int smalti_fits_first_probabilities(const smalti_fits_first_probabilities_args *args);
 
-#define SMALTI_FITS_KERNELS(X) \
-  X(fits_encode_streams)       \
-  X(fits_decode_streams)       \
-  X(fits_first_probabilities)  \
-  X(fits_encode_streams)       \
-  X(fits_decode_streams)       \
-  X(fits_first_probabilities)  \
 /* What grid values cost by the context model, and the gradients of that. The first stream is done
  * before the others, and no two others may look at the same coarser nodes. */
 typedef struct smalti_fits_rate_args {

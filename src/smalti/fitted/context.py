@@ -67,7 +67,7 @@ def bits_back(
     _rate(
         values=values, gradient=gradient, count=values.size, pieces=pieces,
         first_piece=first_piece, streams=found.size, network=network, d_network=d_network,
-        lanes=np.empty(found.size * network.size * LANES, np.float32), bits=found, scale=scale,
+        lanes=np.empty(found.size * network.size * LANES + LANES, np.float32), bits=found, scale=scale,
         threads=threads,
     )  # fmt: skip
     return float(found.sum())

@@ -95,7 +95,7 @@ def distortion(
         **features.arguments(network, hidden, channels), target=target, weight=weight,
         d_doubled=d_doubled, stride=0 if d_doubled is None else d_doubled.shape[2], d_fine=d_fine,
         d_network=d_network, band=BAND,
-        lanes=np.empty(errors.size * network.size * LANES, np.float32), errors=errors,
+        lanes=np.empty(errors.size * network.size * LANES + LANES, np.float32), errors=errors,
         threads=threads,
     )  # fmt: skip
     return float(errors.sum())
