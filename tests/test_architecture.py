@@ -45,7 +45,7 @@ MAY_IMPORT = {
         *("codec", "ops", "entropy", "bc7", "gpu", "textures", "models", "weights", "fit"),
         *("texture_codec", "neural", "fitted", "fitted_gpu"),
     },
-    "fitted": {"errors", "files", "jit", "ops", "entropy"},
+    "fitted": {"errors", "files", "native", "entropy"},
     "fitted_gpu": {"errors", "fitted"},
     "live": {"fitted"},
     "neural": {"errors", "image", "jit", "ops", "entropy", "bc7", "textures"},

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from smalti.fitted import context, synthesis, upsample, values
-from smalti.fitted.draw import Crew
+from smalti.fitted import context, reference, upsample, values
 from smalti.fitted.fit import Fit
 from smalti.fitted.layout import Layout
 from smalti.fitted.network import Network
@@ -58,9 +57,8 @@ def test_double(h, w, rows, columns):
         np.zeros_like(source),
         np.zeros(4, np.float32),
     )
-    for c in range(2):
-        upsample.double(source[c], taps, target[c])
-        upsample.double_back(source[c], taps, d_target[c], d_source[c], d_taps)
+    upsample.double(source, taps, target, 1)
+    upsample.double_back(source, taps, d_target, columns, d_source, d_taps, 1)
     source, taps, d_target, made = there(source, taps, d_target, np.zeros_like(target))
     gpu_double.double(source, taps, made)
     near(made, target)
@@ -71,30 +69,22 @@ def test_double(h, w, rows, columns):
 
 @pytest.mark.parametrize(("grids", "hidden", "channels"), [(8, 48, 3), (11, 16, 4), (3, 5, 1)])
 def test_colour(grids, hidden, channels):
-    rows, width = 9, 100
+    texels = 900
     network = Network.of(grids, channels, hidden, 1).synthesis
     for array in network:
         array[...] = drawn(*array.shape)
-    features = drawn(grids, rows, width + -width % synthesis.SEGMENT)
-    picture, d_picture = (np.zeros((channels, *features.shape[1:]), np.float32) for _ in range(2))
-    d_picture[:, :, :width] = drawn(channels, rows, width)
-    d_features, d_network = np.zeros_like(features), tuple(np.zeros_like(a) for a in network)
-    synthesis.colour(0, rows, features, network, picture)
-    synthesis.colour_back(0, rows, features, network, d_picture, d_features, d_network)
-
-    def flat(array):
-        return np.ascontiguousarray(array[:, :, :width]).reshape(len(array), -1)
-
-    x, d_out, made, d_x = there(*map(flat, (features, d_picture, picture, features)))
+    features, d_picture = drawn(grids, texels), drawn(channels, texels)
+    d_features, d_network = reference.colour_back(features, network, d_picture)
+    x, d_out, d_x = there(features, d_picture, np.zeros_like(features))
     weights = tuple(there(*network))
-    made[:] = 0
+    made = torch.zeros_like(d_out)
     gpu_colour.colour(x, weights, made)
-    near(made, flat(picture))
+    near(made, reference.colour(features, network))
     for found, expected in zip(
         gpu_colour.colour_back(x, weights, d_out, d_x), d_network, strict=True
     ):
         near(found, expected)
-    near(d_x, flat(d_features))
+    near(d_x, d_features)
 
 
 @pytest.mark.parametrize("size", [(70, 45), (1, 1)])
@@ -106,7 +96,7 @@ def test_context(size):
     for array in network.context:
         array += 0.3 * drawn(*array.shape)
     fit = Fit(
-        make_tensor(channels, *size).numpy(), layout, network, lmbda=0.01, steps=10, crew=Crew(1)
+        make_tensor(channels, *size).numpy(), layout, network, lmbda=0.01, steps=10, threads=1
     )
     seen = 3 * drawn(layout.count)
     bits = fit._rate(seen, 0.7)
@@ -127,7 +117,7 @@ def test_costs_near_and_far_from_the_mean():
         network = Network.of(1, 1, 1, 0)
         network.context[5][:] = 0.3, log_inverse
         image = np.zeros((1, 8, 9), np.float32)
-        fit = Fit(image, layout, network, lmbda=0.01, steps=10, crew=Crew(1))
+        fit = Fit(image, layout, network, lmbda=0.01, steps=10, threads=1)
         for array in network.context[:5]:
             array[:] = 0
         network.context[5][:] = 0.3, log_inverse
@@ -145,8 +135,7 @@ def test_soft_rounding():
     own = 3 * drawn(1000)
     seen, slope = np.zeros_like(own), np.zeros_like(own)
     for temperature, noise, key in ((0.7, 0.8, 12345), (0.05, 0.6, 0xFEDCBA98)):
-        numbers = np.float32(temperature), np.float32(noise), np.uint32(key)
-        values.soften(0, 1000, own, *numbers, seen, slope)
+        values.soften(own, temperature, noise, key, seen, slope, 1)
         found, found_slope = soften(*there(own), temperature, noise, key)
         near(found, seen)
         near(found_slope, slope, 1e-4)
@@ -164,7 +153,7 @@ def test_steps_are_those_of_the_fit_on_the_cpu(channels):
         network = Network.of(3, channels, 8, 1)
         fit = make(
             image, layout, network,
-            lmbda=1e-4, steps=10, weight=weight, seed=3, crew=Crew(1), **options,
+            lmbda=1e-4, steps=10, weight=weight, seed=3, threads=1, **options,
         )  # fmt: skip
         fits.append(fit)
     for step in range(10):

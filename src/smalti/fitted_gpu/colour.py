@@ -1,4 +1,4 @@
-"""From features of texels to colours on a GPU, and back: the twin of fitted/synthesis.py.
+"""From features of texels to colours on a GPU, and back: the twin of native/fits/distortion.cpp.
 
 Arrays: features `G N`, colours - 1/2 `C N`, N texels. Matrices are padded to powers of two, of 16
 at least, as `tl.dot` asks; products are of float32 without shortening.

@@ -1,4 +1,4 @@
-"""The context model in training on a GPU: the twin of `tile_cost` in fitted/context.py.
+"""The context model in training on a GPU: the twin of native/fits/context.cpp.
 
 A grid at a time, all tiles of it at once: a node knows its tile by its place. Nodes leave the
 gradients of what they looked at in `parts`, `INPUTS + 1 N`, and a second kernel gathers, for every
@@ -104,7 +104,7 @@ class Costs:
 
 @triton.jit
 def _cost(distance, log_inverse):
-    """Nats and their derivatives by both arguments: `fitted.context.cost`."""
+    """Nats and their derivatives by both arguments: `fitted.reference.nats`."""
     inside = (log_inverse > LOW) & (log_inverse < HIGH)
     u = tl.exp(tl.minimum(tl.maximum(log_inverse, LOW), HIGH))
     d = tl.abs(distance)

@@ -1,4 +1,4 @@
-"""Doubling the resolution of grids on a GPU, and the same backwards: fitted/upsample.py's twin.
+"""Doubling the resolution of grids on a GPU, and the same backwards: native/fits/upsample.cpp's twin.
 
 One axis at a time, rows first. An array is seen as `outer n inner`, n along the axis; see there for
 the filter. Backwards every number gathers what it was read for, so that nothing is added by two

@@ -214,7 +214,7 @@ def _soft(values: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
 
 
 def _error(picture: Tensor, goal: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of weighted squared errors and its derivatives: `synthesis.error`."""
+    """Sum of weighted squared errors and its derivatives: `synthesis.distortion`."""
     value = picture + 0.5
     e, clipped = value - goal, value.clamp(0, 1) - goal
     d = torch.where(clipped == 0, 0.0, 2 * weight * e)
