@@ -168,13 +168,17 @@ void Segment::try_wholes() {
 }
 
 void Segment::try_patterns_6() {
-  const int channels = block.least_alpha == 255 ? 3 : 4;
   const vfloat variance(float(block.variance));
+  const auto of_colour = [&](int n) {
+    return variance - pattern_gains<1, 3>(patterns_6.entry(n), block, args.weights);
+  };
+  const auto of_colour_and_alpha = [&](int n) {
+    return variance - pattern_gains<1, 4>(patterns_6.entry(n), block, args.weights);
+  };
   Near near[FITTED];
   // With the endpoints of an earlier block too, nothing else is paid.
-  const int found = most_promising(patterns_6, near, [&](int n) {
-    return variance - pattern_gains<1>(patterns_6.entry(n), block, args.weights, channels);
-  });
+  const int found = block.least_alpha == 255 ? most_promising(patterns_6, near, of_colour)
+                                             : most_promising(patterns_6, near, of_colour_and_alpha);
   for (int k = 0; k < found; ++k) {
     const int n = near[k].place;
     const uint64_t high = patterns_6.keys[0][n];
@@ -199,7 +203,7 @@ void Segment::try_patterns_1() {
   Near near[FITTED];
   const int found = most_promising(patterns_1, near, [&](int n) {
     return gather(least, load(patterns_1.masks[0] + n)) -
-           pattern_gains<2>(patterns_1.entry(n), block, args.weights, 3);
+           pattern_gains<2, 3>(patterns_1.entry(n), block, args.weights);
   });
   for (int k = 0; k < found; ++k) {
     if (!(near[k].bound < best.cost)) continue;

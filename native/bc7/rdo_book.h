@@ -165,21 +165,22 @@ SIMD_INLINE vfloat block_errors(const float *row, const Block &block, int channe
 
 // How much of the squared error the slopes fitted to patterns take away: (d . x)^2 / d^2 in each
 // subset and channel, d the centred weights.
-template <int SUBSETS>
-SIMD_INLINE vfloat pattern_gains(const float *row, const Block &block, const float *weights, int channels) {
+template <int SUBSETS, int CHANNELS>
+SIMD_INLINE vfloat pattern_gains(const float *row, const Block &block, const float *weights) {
   vfloat gains(0.0f);
   for (int s = 0; s < SUBSETS; ++s, row += PATTERN_ROWS * GROUP) {
-    vfloat sums[4] = {vfloat(0.0f), vfloat(0.0f), vfloat(0.0f), vfloat(0.0f)};
+    vfloat sums[CHANNELS];
+    for (vfloat &sum : sums) sum = vfloat(0.0f);
     for (int t = 0; t < 16; t += 4) {
       vfloat d[4];
       for (int i = 0; i < 4; ++i) d[i] = load(row + (t + i) * GROUP);
-      for (int c = 0; c < 4; ++c) {
+      for (int c = 0; c < CHANNELS; ++c) {
         const float *x = block.texels[c] + t;
         sums[c] += vfloat(x[0]) * d[0] + vfloat(x[1]) * d[1] + (vfloat(x[2]) * d[2] + vfloat(x[3]) * d[3]);
       }
     }
     const vfloat inverse = load(row + 16 * GROUP);
-    for (int c = 0; c < channels; ++c) gains += vfloat(weights[c]) * (sums[c] * sums[c]) * inverse;
+    for (int c = 0; c < CHANNELS; ++c) gains += vfloat(weights[c]) * (sums[c] * sums[c]) * inverse;
   }
   return gains;
 }
