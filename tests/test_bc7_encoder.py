@@ -113,7 +113,9 @@ def test_ranking_finds_what_lies_off_the_best_lines():
                             total += values.sum()
                 # exact in the plane; beyond it, never less than there is, within the thirds' rounding
                 assert off[partition] == pytest.approx(off_plane + flat, rel=1e-3, abs=0.02)
-                assert off[partition] + along[partition] == pytest.approx(off_plane + total, rel=1e-3)
+                assert off[partition] + along[partition] == pytest.approx(
+                    off_plane + total, rel=1e-3
+                )
                 assert off[partition] >= 0.99 * least - 1.5
 
 
