@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from conftest import ROOT
 from smalti import native
 from smalti.bc7.encode import encode_image
+
+from conftest import ROOT
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
