@@ -156,13 +156,13 @@ def test_codec_encodes_on_the_gpu(adapter):
 
 
 @pytest.mark.parametrize("engine", slang.ENGINES)
-def test_slang_on_the_processor_is_as_near_as_numba(compiler, engine):
+def test_slang_on_the_processor_is_as_near_as_the_encoder(compiler, engine):
     check_engine(engine, "gpu:cpu", crop("plant", 32))
 
 
 @pytest.mark.parametrize("engine", slang.ENGINES)
 @pytest.mark.parametrize("name", NAMES)
-def test_slang_on_the_gpu_is_as_near_as_numba(slang_adapter, name, engine):
+def test_slang_on_the_gpu_is_as_near_as_the_encoder(slang_adapter, name, engine):
     check_engine(engine, "gpu", crop(name))
 
 
