@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import smalti
@@ -13,6 +14,7 @@ from smalti import registry
 from conftest import GOLDEN, ROOT
 
 PACKAGE = Path(smalti.__file__).parent
+OF_MODELS = ("torch", "safetensors", "jaxtyping", "huggingface_hub", "accelerate", "transformers")
 
 # Room -> the rooms of ours that it may import (docs/ARCHITECTURE.md).
 LEAVES = {"errors", "extras", "files", "image"}
@@ -39,7 +41,7 @@ MAY_IMPORT = {
     "texture_codec": {"errors", "codec", "entropy", "fit", "models", "ops"},
     "codec": {"errors", "entropy", "weights"},
     "registry": {"errors", "codec"},
-    "textures": {*LEAVES, "jit", "bc7"},
+    "textures": {*LEAVES, "native", "bc7"},
     "codecs": {
         *LEAVES,
         *("codec", "ops", "entropy", "bc7", "gpu", "textures", "models", "weights", "fit"),
@@ -52,7 +54,17 @@ MAY_IMPORT = {
     "material": {*LEAVES, "codec", "codecs", "container", "neural", "registry"},
     "api": {*LEAVES, "about", "codec", "container", "entropy", "models", "registry", "weights"},
     # eval: its metrics alone, so that validation means what a report means by PSNR
-    "train": {*LEAVES, "diffusion", "eval", "interrupts", "jit", "models", "native", "ops", "weights"},
+    "train": {
+        *LEAVES,
+        "diffusion",
+        "eval",
+        "interrupts",
+        "jit",
+        "models",
+        "native",
+        "ops",
+        "weights",
+    },
     "tokens": {*LEAVES, "interrupts", "models", "ops", "train", "weights"},
     "export": {*LEAVES, "models", "ops", "weights"},
     "integrations": {*LEAVES, "models", "ops", "weights"},
@@ -78,6 +90,12 @@ MAY_IMPORT = {
     },
     "__init__": {"api", "errors"},
     "__main__": {"cli"},
+}
+
+# The rooms that need torch, pip install 'smalti[models]'; every other one is the core.
+ON_TORCH = {
+    *("models", "ops", "diffusion", "train", "tokens", "export", "integrations", "fitted_gpu"),
+    "size_study",
 }
 
 
@@ -135,6 +153,66 @@ def test_importing_does_not_import_torch_or_numba(statement):
     code = f"import sys; {statement}; print(*{{'torch', 'numba', 'numpy'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_the_core_needs_neither_torch_nor_a_compiler():
+    """Every module of the core is imported where these cannot be."""
+    core = [
+        ".".join(("smalti", *path.relative_to(PACKAGE).with_suffix("").parts))
+        for path in modules()
+        if room(path) not in ON_TORCH and path.stem not in ("__init__", "__main__")
+    ]
+    forbidden = (*OF_MODELS, "numba", "llvmlite", "triton", "pillow_jxl")
+    code = f"""
+import importlib, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {forbidden}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+for name in {core}:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        print(name, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+
+
+def test_nothing_names_a_compiler_or_a_plugin_under_another_licence():
+    for path in (*modules(), ROOT / "pyproject.toml"):
+        text = path.read_text()
+        for package in ("numba", "llvmlite", "pillow_jxl", "pillow-jxl"):
+            assert package not in text, path
+
+
+def test_decoding_imports_no_encoder(tmp_path):
+    """Of a small bc7 file, .smt or .dds: NumPy and what decodes it."""
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for suffix in (".smt", ".dds"):
+        file = tmp_path / f"a{suffix}"
+        file.write_bytes(smalti.encode(picture, effort="ultrafast", suffix=suffix))
+        code = (
+            f"import sys, smalti, pathlib; smalti.decode(pathlib.Path({str(file)!r}).read_bytes());"
+            "print(*sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        loaded = set(done.stdout.split())
+        outside = {"torch", "PIL", "tifffile", "imagecodecs", "zstandard", "matplotlib", "scipy"}
+        ours = {
+            "smalti.bc7.encode",
+            "smalti.bc7.rdo",
+            "smalti.gpu",
+            "smalti.models",
+            "smalti.weights",
+        }
+        assert not loaded & (outside | ours)
 
 
 def test_no_long_files():

@@ -39,18 +39,14 @@ class Bc7(Codec):
     foreign: ClassVar[tuple[str, ...]] = (".dds", ".ktx2")
 
     def encode(self, image: "np.ndarray", options: Bc7Options) -> list[bytes]:
-        import numpy as np
-
         from smalti.image import to_uint8
 
-        rgba = to_uint8(image)
-        if rgba.shape[2] == 3:
-            rgba = np.concatenate([rgba, np.full_like(rgba[:, :, :1], 255)], axis=2)
+        texels = to_uint8(image)
         if not options.device.startswith("gpu"):
             from smalti.bc7.encode import encode_image
 
             blocks = encode_image(
-                rgba,
+                texels,
                 effort=options.effort,
                 metric=options.metric,
                 weights=options.weights,
@@ -60,8 +56,12 @@ class Bc7(Codec):
             return [blocks]
         if options.metric != "rgba" or options.weights != (1, 1, 1, 1):
             raise OptionError("metric and weights are for --device cpu; the GPU knows rgba only")
+        import numpy as np
+
         from smalti import gpu
 
+        opaque = np.full_like(texels[..., :1], 255)
+        rgba = texels if texels.shape[2] == 4 else np.concatenate([texels, opaque], axis=2)
         blocks = gpu.encode_image(rgba, effort=options.effort, device=options.device)
         if options.rdo > 0:
             from smalti.bc7.rdo import optimise

@@ -101,7 +101,7 @@ def encode_texture(
             )
             pieces = chain(pieces, _gathered(strips, sizes))
         for level, texels in pieces:
-            parts[level].append(encode(_rgba(texels)))
+            parts[level].append(encode(texels))
             done += texels.shape[0] * texels.shape[1]
             if on_step:
                 on_step(done, total)
@@ -192,7 +192,7 @@ def _rgba(image: np.ndarray) -> np.ndarray:
 
 
 def _encoder(format: str, effort: str, options: dict[str, Any]) -> Callable[[np.ndarray], bytes]:
-    """uint8 (H, W, 4) to the blocks of the format."""
+    """uint8 (H, W, C) to the blocks of the format."""
     known = []
     if format == "bc7":
         known = [name for name in inspect.signature(encode_image).parameters if name != "image"]
@@ -201,5 +201,7 @@ def _encoder(format: str, effort: str, options: dict[str, Any]) -> Callable[[np.
         has = f"it has {', '.join(known)}" if known else "it has none but effort"
         raise OptionError(f"{format} has no option {min(unknown)!r}; {has}")
     if format == "bc7":
-        return lambda image: encode_image(image, effort=effort, **options)
-    return lambda image: bc1_to_bc5.encode(format, image, effort=effort)
+        return lambda image: encode_image(
+            image if image.shape[2] >= 3 else _rgba(image), effort=effort, **options
+        )
+    return lambda image: bc1_to_bc5.encode(format, _rgba(image), effort=effort)
