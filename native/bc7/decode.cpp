@@ -44,7 +44,8 @@ void decode_row(const smalti_bc7_decode_args &args, int64_t stride, int64_t row)
     }
     for (int64_t y = y_first; y < y_last; ++y, target += stride)
       for (int64_t x = x_first; x < x_last; ++x)
-        __builtin_memcpy(target + (x - x_first) * CHANNELS, texels + 4 * (y & 3) + (x & 3), CHANNELS);
+        __builtin_memcpy(target + (x - x_first) * CHANNELS, texels + 4 * (y & 3) + (x & 3),
+                         CHANNELS);
   }
 }
 

@@ -2,10 +2,10 @@
 //
 //   16 bytes --fields--> endpoints, indices --interpolate--> 16 texels
 //
-// An endpoint is one 64-bit number of four 16-bit fields, in the order R, B, G, A: its halves are two
-// words, and one multiplication in 32-bit lanes interpolates two channels, as a field holds at most
-// 64 * 255 + 32 < 2^16. Texels are in lanes; the fields are read with offsets known when a mode's
-// code is compiled. A texel is a 32-bit number, R in its lowest byte.
+// An endpoint is one 64-bit number of four 16-bit fields, in the order R, B, G, A: its halves are
+// two words, and one multiplication in 32-bit lanes interpolates two channels, as a field holds at
+// most 64 * 255 + 32 < 2^16. Texels are in lanes; the fields are read with offsets known when a
+// mode's code is compiled. A texel is a 32-bit number, R in its lowest byte.
 #pragma once
 
 #include "bc7/tables.h"
@@ -65,7 +65,8 @@ SIMD_INLINE void read_ends(Words block, uint64_t *ends) {
     uint64_t end = 0;
 #pragma GCC unroll 3
     for (int c = 0; c < 3; ++c)
-      end |= field(block, first + (c * count + i) * mode.colour, mode.colour) << FIELD_OF_CHANNEL[c];
+      end |= field(block, first + (c * count + i) * mode.colour, mode.colour)
+             << FIELD_OF_CHANNEL[c];
     if (mode.alpha)
       end |= field(block, first + 3 * count * mode.colour + i * mode.alpha, mode.alpha)
              << FIELD_OF_CHANNEL[3];
@@ -125,7 +126,8 @@ SIMD_INLINE void decode_mode(Words block, int32_t *texels) {
   uint64_t ends[6];
   read_ends<MODE>(block, ends);
   const int partition = int(field(block, MODE + 1, mode.partition));
-  uint64_t indices = insert_zero(field(block, index_at, 16 * mode.index - mode.subsets), mode.index - 1);
+  uint64_t indices =
+      insert_zero(field(block, index_at, 16 * mode.index - mode.subsets), mode.index - 1);
   if (mode.subsets == 2) {
     indices = insert_zero(indices, mode.index * (PARTITIONS.anchor[1][partition][1] + 1) - 1);
   } else if (mode.subsets == 3) {
@@ -183,7 +185,8 @@ SIMD_INLINE void decode_apart(Words block, int32_t *texels) {
     const vint a = mix(lanes_of(ends_line.start_ga), lanes_of(ends_line.span_ga), alpha);
     vint texel = rb | (g & vint(0xFF)) << 8 | (a & vint(0xFF0000)) << 8;
     if (rotation) {
-      const vint change = (shift_right_logical(texel, shift) ^ shift_right_logical(texel, 24)) & vint(0xFF);
+      const vint change =
+          (shift_right_logical(texel, shift) ^ shift_right_logical(texel, 24)) & vint(0xFF);
       texel = texel ^ change << shift ^ change << 24;
     }
     store(texels + part * LANES, texel);

@@ -17,7 +17,7 @@ namespace smalti::SMALTI_ISA {
 
 namespace rdo {
 
-constexpr int FITTED = 4;     // patterns of each mode, the most promising, that endpoints are fitted to
+constexpr int FITTED = 4; // patterns of each mode, the most promising, that endpoints are fitted to
 constexpr int ENDS_SHARE = 4; // the book of endpoints holds this part of the others' capacity
 
 // Bits that new endpoints take at least, for the lower bounds: about 6 opaque bytes.
@@ -81,7 +81,10 @@ private:
 
 Segment::Segment(const smalti_bc7_rdo_args &arguments, int64_t from, int64_t to)
     : args(arguments), first(from), last(to),
-      picture{args.image, args.height, args.width, {args.weights[0], args.weights[1], args.weights[2], args.weights[3]}} {}
+      picture{args.image,
+              args.height,
+              args.width,
+              {args.weights[0], args.weights[1], args.weights[2], args.weights[3]}} {}
 
 int64_t Segment::memory_bytes(int window) {
   const int pairs = window / ENDS_SHARE > 1 ? window / ENDS_SHARE : 1;
@@ -114,7 +117,8 @@ void Segment::optimise(int64_t columns) {
   const double flat = 1.0 - (share < 1.0 ? share : 1.0);
   price = args.lagrangian / (1.0 + (args.flat_weight - 1.0) * flat * flat) / UNITS;
 
-  best = {block.squared_error(texels) + price * stream.spans(before, NONE, NONE).rate, before, NONE, NONE};
+  const double cost = block.squared_error(texels) + price * stream.spans(before, NONE, NONE).rate;
+  best = {cost, before, NONE, NONE};
   try_wholes();
   try_patterns_6();
   if (block.least_alpha == 255) try_patterns_1();
@@ -177,8 +181,9 @@ void Segment::try_patterns_6() {
   };
   Near near[FITTED];
   // With the endpoints of an earlier block too, nothing else is paid.
-  const int found = block.least_alpha == 255 ? most_promising(patterns_6, near, of_colour)
-                                             : most_promising(patterns_6, near, of_colour_and_alpha);
+  const int found = block.least_alpha == 255
+                        ? most_promising(patterns_6, near, of_colour)
+                        : most_promising(patterns_6, near, of_colour_and_alpha);
   for (int k = 0; k < found; ++k) {
     const int n = near[k].place;
     const uint64_t high = patterns_6.keys[0][n];
@@ -213,7 +218,7 @@ void Segment::try_patterns_1() {
   }
 }
 
-// Sort the least errors + cost of the match; return how many. errors_of: of LANES entries from n on.
+// Sort the least errors + cost of the match; return how many. errors_of: of LANES entries.
 template <class Errors>
 int Segment::most_promising(const Book &patterns, Near *near, const Errors &errors_of) const {
   int found = 0;
@@ -295,7 +300,7 @@ void Segment::try_ends() {
   consider({pair.low, choose_6(pair, block)}, first + ends.used[choice], NONE);
 }
 
-// Alpha that the two endpoints must have: 0 or 255 for a block with texels of that alpha, else FREE.
+// Alpha that the two endpoints must have: 0 or 255 if the block has texels of it, else FREE.
 void Segment::alpha_ends(int n, int *fixed) const {
   const int least = block.least_alpha, greatest = block.greatest_alpha;
   const int low = least == 0 || least == 255 ? least : FREE, high = greatest == 255 ? 255 : FREE;

@@ -1,5 +1,5 @@
-// One block of the picture as rate-distortion optimisation sees it, and the error of what stands for
-// it. Every error is a whole number, exact in int32: at most 64 x 255 x 255^2.
+// One block of the picture as rate-distortion optimisation sees it, and the error of what stands
+// for it. Every error is a whole number, exact in int32: at most 64 x 255 x 255^2.
 #pragma once
 
 #include "bc7/decode.h"
@@ -110,7 +110,8 @@ struct Block {
   }
 
   bool keeps_alpha(AlphaMasks candidate) const {
-    return !(promised.opaque & ~candidate.opaque) && !(promised.transparent & ~candidate.transparent);
+    return !(promised.opaque & ~candidate.opaque) &&
+           !(promised.transparent & ~candidate.transparent);
   }
 };
 

@@ -1,10 +1,10 @@
 // What earlier blocks offer a later one: whole blocks, index patterns, endpoint pairs.
 //
-// Each of the three is a book of different entries, each with the last block that had it. A full book
-// forgets the entry that was used longest ago. Entries lie in groups of 16, feature by feature, so
-// that a scan reads memory in order with entries in lanes. Each lane's sums are in one order: scans
-// give the same bits on every machine. A scan that adds up errors stops where each of its lanes has
-// reached the limit, as none can be chosen any more.
+// Each of the three is a book of different entries, each with the last block that had it. A full
+// book forgets the entry that was used longest ago. Entries lie in groups of 16, feature by
+// feature, so that a scan reads memory in order with entries in lanes. Each lane's sums are in one
+// order: scans give the same bits on every machine. A scan that adds up errors stops where each of
+// its lanes has reached the limit, as none can be chosen any more.
 #pragma once
 
 #include "bc7/rdo_fit.h"
@@ -12,10 +12,12 @@
 
 namespace smalti::SMALTI_ISA::rdo {
 
-constexpr int GROUP = 16;        // entries
-constexpr int BLOCK_ROWS = 64;   // 16 texels x 4 channels, decoded
-constexpr int PATTERN_ROWS = 17; // a subset: 16 weights less their mean, times its size; 1 / sum of their squares
-constexpr int ENDS_ROWS = 12; // start R G B A, end R G B A, |start|^2, start . end, |end|^2, 1 / |end - start|^2
+constexpr int GROUP = 16;      // entries
+constexpr int BLOCK_ROWS = 64; // 16 texels x 4 channels, decoded
+// A subset: 16 weights less their mean, times its size; 1 / sum of their squares.
+constexpr int PATTERN_ROWS = 17;
+// Start R G B A, end R G B A, |start|^2, start . end, |end|^2, 1 / |end - start|^2.
+constexpr int ENDS_ROWS = 12;
 
 struct Book {
   int rows, capacity, count = 0;
@@ -23,10 +25,13 @@ struct Book {
   uint64_t *keys[2]; // capacity each
   int32_t *tags;     // of the keys, 32 bits that tell most apart
   int32_t *used;     // the last block with this entry, counted in the segment
-  int32_t *masks[2]; // of whole blocks: texels of alpha 255, and of 0; [0] of mode 1 patterns: the partition
+  // Of whole blocks: texels of alpha 255, and of 0. [0] of mode 1 patterns: the partition.
+  int32_t *masks[2];
 
   static int64_t padded(int entries) { return (int64_t(entries) + GROUP - 1) / GROUP * GROUP; }
-  static int64_t bytes(int rows, int entries) { return padded(entries) * (4 * rows + 2 * 8 + 4 * 4); }
+  static int64_t bytes(int rows, int entries) {
+    return padded(entries) * (4 * rows + 2 * 8 + 4 * 4);
+  }
 
   // Take `bytes(rows, entries)` zeroed bytes of the memory; return where the next book begins.
   uint8_t *place(uint8_t *memory, int rows_of_an_entry, int entries) {
@@ -75,7 +80,8 @@ private:
     store(lanes, least);
     for (int32_t lane : lanes) first = lane < first ? lane : first;
     for (int base = 0;; base += LANES)
-      if (const uint32_t same = bits_of(load(used + base) == vint(first))) return base + __builtin_ctz(same);
+      if (const uint32_t same = bits_of(load(used + base) == vint(first)))
+        return base + __builtin_ctz(same);
   }
 };
 
@@ -90,7 +96,7 @@ inline void enter_block(Book &book, Words words, int number, const int32_t *texe
   book.masks[0][n] = int32_t(masks.opaque), book.masks[1][n] = int32_t(masks.transparent);
 }
 
-// Turn the weights of a subset of `count` texels, 0 elsewhere, into the direction that `Pattern` wants.
+// Turn the weights of a subset of `count` texels, 0 elsewhere, into what `pattern_gains` wants.
 inline void centre(float *row, int count, uint32_t texels) {
   float total = 0, squares = 0;
   for (int t = 0; t < 16; ++t) total += row[t * GROUP];
@@ -121,7 +127,8 @@ inline void enter_pattern_1(Book &book, Words words, int number) {
     float *row = book.entry(n) + PATTERN_ROWS * subset * GROUP;
     const uint32_t texels = PARTITIONS.texels[1][partition][subset];
     for (int t = 0; t < 16; ++t)
-      row[t * GROUP] = texels >> t & 1 ? float(weight_of(3, index_1(words.high, partition, t))) : 0.0f;
+      row[t * GROUP] =
+          texels >> t & 1 ? float(weight_of(3, index_1(words.high, partition, t))) : 0.0f;
     centre(row, __builtin_popcount(texels), texels);
   }
 }
@@ -176,7 +183,8 @@ SIMD_INLINE vfloat pattern_gains(const float *row, const Block &block, const flo
       for (int i = 0; i < 4; ++i) d[i] = load(row + (t + i) * GROUP);
       for (int c = 0; c < CHANNELS; ++c) {
         const float *x = block.texels[c] + t;
-        sums[c] += vfloat(x[0]) * d[0] + vfloat(x[1]) * d[1] + (vfloat(x[2]) * d[2] + vfloat(x[3]) * d[3]);
+        sums[c] +=
+            vfloat(x[0]) * d[0] + vfloat(x[1]) * d[1] + (vfloat(x[2]) * d[2] + vfloat(x[3]) * d[3]);
       }
     }
     const vfloat inverse = load(row + 16 * GROUP);

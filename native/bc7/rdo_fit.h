@@ -1,7 +1,7 @@
 // Endpoints for given indices, and indices for given endpoints: what a spliced block gets anew.
 //
-// Of a block whose index bytes are kept, least squares gives the endpoints: with the weights u = 1 - w
-// and w of its texels, e0 and e1 of one channel solve [uu uw; uw ww] [e0 e1] = [ux wx]. All in
+// Of a block whose index bytes are kept, least squares gives the endpoints: with the weights u = 1
+// - w and w of its texels, e0 and e1 of one channel solve [uu uw; uw ww] [e0 e1] = [ux wx]. All in
 // float64, in a fixed order: the same on every machine.
 #pragma once
 
@@ -29,7 +29,8 @@ struct Ends {
 
 // Both endpoints of a mode 6 block in channel c.
 SIMD_INLINE Ends ends_6(Words block, int c) {
-  const int start = int(block.low >> (7 + 14 * c)) & 127, end = int(block.low >> (14 + 14 * c)) & 127;
+  const int start = int(block.low >> (7 + 14 * c)) & 127,
+            end = int(block.low >> (14 + 14 * c)) & 127;
   return {2 * start + int(block.low >> 63), 2 * end + int(block.high & 1)};
 }
 
@@ -68,8 +69,8 @@ struct Codes {
   double cost; // squared error but for a constant
 };
 
-// Codes of both endpoints of one channel. The first endpoint is rounded down and up, and the second is
-// the best for each of these. known: alpha, or FREE.
+// Codes of both endpoints of one channel. The first endpoint is rounded down and up, and the second
+// is the best for each of these. known: alpha, or FREE.
 inline Codes fit_channel(const Sums &sums, int bits, const int *parity, int known_0, int known_1) {
   const double uu = sums.uu / 4096.0, uw = sums.uw / 4096.0, ww = sums.ww / 4096.0;
   const double ux = sums.ux / 64.0, wx = sums.wx / 64.0;
@@ -88,7 +89,8 @@ inline Codes fit_channel(const Sums &sums, int bits, const int *parity, int know
       first = (ux + wx) / (uu + 2.0 * uw + ww); // one weight in all texels: two equal ends
     // Where the second endpoint leaves the range, the first is the best for its limit.
     const double second = ww > 0.0 ? (wx - uw * first) / ww : first;
-    if (uu > 0.0 && (second < 0.0 || second > 255.0)) first = (ux - uw * within(second, 0.0, 255.0)) / uu;
+    if (uu > 0.0 && (second < 0.0 || second > 255.0))
+      first = (ux - uw * within(second, 0.0, 255.0)) / uu;
   }
   const int top = (1 << bits) - 1;
   const int below = code_below(first, bits, parity[0]);
@@ -129,7 +131,8 @@ inline uint64_t fit_6(uint64_t high, const Block &block, int fixed_0, int fixed_
     uint64_t trial = 1 << 6 | uint64_t(parity_0) << 63;
     double cost = 0;
     for (int c = 0; c < 4; ++c) {
-      const Codes codes = fit_channel(sums[c], 7, parity, c == 3 ? fixed_0 : FREE, c == 3 ? fixed_1 : FREE);
+      const Codes codes =
+          fit_channel(sums[c], 7, parity, c == 3 ? fixed_0 : FREE, c == 3 ? fixed_1 : FREE);
       cost += codes.cost;
       trial |= uint64_t(codes.first) << (7 + 14 * c) | uint64_t(codes.second) << (14 + 14 * c);
     }

@@ -1,26 +1,28 @@
 // How many bits a block takes behind a general compressor: matches at a distance, and literals.
 //
 // Deflate, zstd and their kind send a run of bytes either as literals, each with a Huffman code of
-// some 4 to 8 bits here, or as a match: a length, and a distance with about log2(distance) bits that
-// no code makes shorter. The rates below follow that and no single compressor. Unit: 1/16 bit, in
-// integers, so that the same blocks win on every machine.
+// some 4 to 8 bits here, or as a match: a length, and a distance with about log2(distance) bits
+// that no code makes shorter. The rates below follow that and no single compressor. Unit: 1/16 bit,
+// in integers, so that the same blocks win on every machine.
 //
 // A match here reaches whole blocks back: the same bytes of an earlier block. A block has at most
-// two, one that starts at its first byte and one that ends at its last; what lies between is literal.
+// two, one that starts at its first byte and one that ends at its last; what lies between is
+// literal.
 #pragma once
 
 #include "bc7/decode.h"
 
 namespace smalti::SMALTI_ISA::rdo {
 
-constexpr int UNITS = 16;             // of rate, in a bit
-constexpr int MATCH = 7 * UNITS;      // codes of length and distance class, and the end of a run of literals
-constexpr int CONTINUED = UNITS / 2;  // a match that only goes on from the block before
+constexpr int UNITS = 16; // of rate, in a bit
+constexpr int MATCH =
+    7 * UNITS; // codes of length and distance class, and the end of a run of literals
+constexpr int CONTINUED = UNITS / 2;     // a match that only goes on from the block before
 constexpr int BYTE_DISTANCE = 4 * UNITS; // log2(16): distances count bytes in the file, blocks here
 
-constexpr int FARTHEST = 2047;   // blocks, 32 KiB: Deflate sees no farther
-constexpr int REPRICED = 256;    // blocks after which literals get new rates
-constexpr int FADE = 1 << 14;    // literals counted before the counts are halved
+constexpr int FARTHEST = 2047; // blocks, 32 KiB: Deflate sees no farther
+constexpr int REPRICED = 256;  // blocks after which literals get new rates
+constexpr int FADE = 1 << 14;  // literals counted before the counts are halved
 
 // round(16 log2 n) of n >= 1: five squarings give five binary digits of the logarithm. No n below
 // 2^15 is so near to a half that float64 could miss it.
@@ -51,12 +53,12 @@ constexpr int NONE = -1; // no earlier block
 
 // The blocks before `number` as they are sent, the others as they came.
 struct Stream {
-  uint8_t *blocks; // of the whole picture
-  int64_t number;  // the block at work
-  int64_t distance = 0;    // of the last match
-  bool continues = false;  // it reached the last byte sent
-  int rate[256];           // of each byte value as a literal
-  int counts[256];         // how often each was sent
+  uint8_t *blocks;        // of the whole picture
+  int64_t number;         // the block at work
+  int64_t distance = 0;   // of the last match
+  bool continues = false; // it reached the last byte sent
+  int rate[256];          // of each byte value as a literal
+  int counts[256];        // how often each was sent
   int counted = 256;
 
   Words words(int64_t block) const { return load_words(blocks + block * BLOCK_BYTES); }
@@ -137,7 +139,8 @@ private:
     const int all = log2_in_units(counted);
     for (int value = 0; value < 256; ++value) {
       const int bits = all - log2_in_units(counts[value]);
-      rate[value] = bits > UNITS ? bits : UNITS; // Deflate and zstd give no literal less than one bit
+      rate[value] =
+          bits > UNITS ? bits : UNITS; // Deflate and zstd give no literal less than one bit
     }
   }
 

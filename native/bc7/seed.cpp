@@ -1,5 +1,6 @@
 // Two small mode 6 encoders to learn from: the line through a block's texels, and Nelder and Mead's
-// search from there. src/smalti/bc7/seed.py says what they are, seed_reference.py is the same to read.
+// search from there. src/smalti/bc7/seed.py says what they are, seed_reference.py is the same to
+// read.
 //
 // Texels are in lanes, and every entry of the palette is compared with all of them. Every float in
 // `choose` is a whole number or a multiple of 1/64 or 1/4096 and every sum stays under 2^24 of its
@@ -15,10 +16,10 @@ namespace {
 constexpr int CHUNK_BLOCKS = 64; // a thread takes no fewer: at 2 us each, starting it costs no more
 constexpr int PARTS = 16 / LANES;
 
-constexpr int FREE = -1;                           // for an end's alpha: not prescribed
-constexpr double GOOD_ENOUGH = 0.004 * 255 * 255;  // squared error of a block: no search below it
-constexpr int ITERATIONS = 64;                     // at most
-constexpr double FIRST_STEP = 0.1 * 255;           // levels
+constexpr int FREE = -1;                            // for an end's alpha: not prescribed
+constexpr double GOOD_ENOUGH = 0.004 * (255 * 255); // squared error of a block: no search below it
+constexpr int ITERATIONS = 64;                      // at most
+constexpr double FIRST_STEP = 0.1 * 255;            // levels
 constexpr double REFLECTION = 1.3;
 constexpr double EXPANSION = 2.2;
 constexpr double CONTRACTION = 0.55;
@@ -76,7 +77,8 @@ bool Block::read(const smalti_bc7_seed_args &args, int64_t row, int64_t column) 
   fixed[0] = least == 0 || least == 255 ? least : FREE;
   fixed[1] = greatest == 255 ? 255 : FREE;
   for (int t = 0; t < 16; ++t)
-    norm[t] = visible[t] * (x[0][t] * x[0][t] + x[1][t] * x[1][t] + x[2][t] * x[2][t]) + x[3][t] * x[3][t];
+    norm[t] = visible[t] * (x[0][t] * x[0][t] + x[1][t] * x[1][t] + x[2][t] * x[2][t]) +
+              x[3][t] * x[3][t];
   return true;
 }
 
@@ -118,8 +120,8 @@ Point Block::principal_ends() const {
   return point;
 }
 
-// Choose the nearest of the 16 palette entries for each texel, by |x - p|^2 = |x|^2 + (|p|^2 - 2 x p);
-// return the squared error. Fills `key`. 11 vector operations an entry.
+// Choose the nearest of the 16 palette entries for each texel; return the squared error. Fills
+// `key`. |x - p|^2 = |x|^2 + (|p|^2 - 2 x p): 11 vector operations an entry.
 float Block::choose(const float *ends) {
   float palette[4][16], colour[16], alpha[16];
   for (int part = 0; part < PARTS; ++part) {
@@ -143,8 +145,8 @@ float Block::choose(const float *ends) {
     const vfloat b = load(x[2] + first), a = load(x[3] + first), seen = load(visible + first);
     vfloat least(float(1 << 24));
     for (int k = 0; k < 16; ++k) {
-      const vfloat products =
-          vfloat(palette[0][k]) * r + vfloat(palette[1][k]) * g + vfloat(palette[2][k]) * b + vfloat(colour[k]);
+      const vfloat products = vfloat(palette[0][k]) * r + vfloat(palette[1][k]) * g +
+                              vfloat(palette[2][k]) * b + vfloat(colour[k]);
       least = min(seen * products + (vfloat(palette[3][k]) * a + vfloat(alpha[k])), least);
     }
     store(key + first, least);
