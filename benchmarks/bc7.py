@@ -1,6 +1,6 @@
 """BC7: quality and speed of every effort beside other encoders, decoded by another's decoder.
 
-    NUMBA_NUM_THREADS=1 python benchmarks/bc7.py kodak > benchmarks/results/DATE-bc7-kodak12.jsonl
+    SMALTI_NUM_THREADS=1 python benchmarks/bc7.py kodak > benchmarks/results/DATE-bc7-kodak12.jsonl
 
 The tables, one JSON line an encoder each, and for people on stderr:
 
@@ -30,15 +30,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import llvmlite.binding as llvm
-import numba
 import numpy as np
 import texture2ddecoder
 from bc7_contenders import CALIBRATION_MEGA_OPERATIONS, Contender, calibration_loops, contenders
 from PIL import Image
 
+from smalti import native
 from smalti.bc7.decode import decode_image
-from smalti.bc7.encode import encode_image
 from smalti.bc7.search import EFFORTS
 from smalti.errors import SmaltiError
 from smalti.eval.log import conditions, json_number
@@ -104,14 +102,9 @@ def _pictures(path: Path) -> list[Path]:
 
 
 def _machine() -> dict[str, Any]:
-    """What decides the speed of compiled loops."""
-    features = llvm.get_host_cpu_features()
-    widths = {"avx512f": 512, "avx2": 256}
-    processor = llvm.get_host_cpu_name()
+    """What decides the speed of kernels."""
     return {
-        "processor_type": processor,
-        "vector_bits": next((bits for name, bits in widths.items() if features.get(name)), 128),
-        "numba_compiles_for": numba.config.CPU_NAME or processor,
+        "instruction_set": native.instruction_set(),
         "texture2ddecoder": importlib.metadata.version("texture2ddecoder"),
     }
 
@@ -289,11 +282,10 @@ def _mode_counts(blocks: bytes) -> np.ndarray:
 
 def _decoding(sources: list[tuple[bytes, int, int]], repeats: int) -> dict[str, float]:
     """MPix a second of processor time in one thread, and of wall time in one and in two."""
-    configured = numba.config.NUMBA_NUM_THREADS
     texels = sum(height * width for _, height, width in sources) / 1e6
     speeds = {}
     for threads in (1, 2):
-        numba.config.NUMBA_NUM_THREADS = threads  # what smalti.bc7.threads reads at each call
+        native.set_threads(threads)
         wall = processor = 0.0
         for blocks, height, width in sources:
             times = []
@@ -308,7 +300,7 @@ def _decoding(sources: list[tuple[bytes, int, int]], repeats: int) -> dict[str, 
         if threads == 1:
             speeds["mpix_s"] = _rounded(texels / processor, 1)
         speeds[f"mpix_s_wall_{threads}"] = _rounded(texels / wall, 1)
-    numba.config.NUMBA_NUM_THREADS = configured
+    native.set_threads(None)
     return speeds
 
 
@@ -318,12 +310,11 @@ def _decoding(sources: list[tuple[bytes, int, int]], repeats: int) -> dict[str, 
 def _large(path: Path, efforts: list[str]) -> Iterable[dict[str, Any]]:
     script = Path(__file__).with_name("bc7_large.py")
     for effort in efforts:
-        encode_image(_load(path)[:64, :64], effort=effort)  # compiled here, its memory counts not
         for threads in LARGE_THREADS:
             _note(f"\r8192 x 8192: {effort}, {threads} threads\033[K")
             run = subprocess.run(
                 [sys.executable, str(script), str(path), effort],
-                env=os.environ | {"NUMBA_NUM_THREADS": str(threads)},
+                env=os.environ | {"SMALTI_NUM_THREADS": str(threads)},
                 check=True,
                 stdout=subprocess.PIPE,
                 text=True,

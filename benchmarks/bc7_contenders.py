@@ -20,7 +20,6 @@ import numpy as np
 import smalti
 from smalti.bc7.encode import encode_image
 from smalti.bc7.layout import BLOCK_BYTES, BLOCK_SIDE
-from smalti.jit import njit
 
 Encode = Callable[[np.ndarray], bytes]  # uint8 (H, W, 4), sides multiples of 4 -> blocks
 
@@ -137,7 +136,7 @@ void least_errors(const float *restrict x, float *restrict least, int texels, in
 
 
 def calibration_loops() -> dict[str, Callable[[], None]]:
-    """The loop compiled by numba, and by the C compiler where there is one.
+    """The loop compiled by the C compiler, where there is one.
 
     A call does CALIBRATION_MEGA_OPERATIONS million multiply-adds in float32.
     """
@@ -149,18 +148,17 @@ def calibration_loops() -> dict[str, Callable[[], None]]:
     texels, least = rows[:4], rows[4]
     texels[:] = np.random.default_rng(7).uniform(0, 255, texels.shape)
     least[:] = 1e30
-    loops = {"numba": lambda: _least_errors(texels, least, CALIBRATION_ROUNDS)}
     compiled = _compile_c_loop()
-    if compiled is not None:
-        loops["c"] = lambda: compiled(
+    if compiled is None:
+        return {}
+    return {
+        "c": lambda: compiled(
             ctypes.c_void_p(texels.ctypes.data),
             ctypes.c_void_p(least.ctypes.data),
             ctypes.c_int(CALIBRATION_TEXELS),
             ctypes.c_int(CALIBRATION_ROUNDS),
         )
-    for loop in loops.values():
-        loop()  # compiles
-    return loops
+    }
 
 
 def _compile_c_loop() -> Callable[..., None] | None:
@@ -173,14 +171,3 @@ def _compile_c_loop() -> Callable[..., None] | None:
         flags = ["-O3", "-march=native", "-shared", "-fPIC"]
         subprocess.run([compiler, *flags, "-o", str(library), str(source)], check=True)
         return ctypes.CDLL(str(library)).least_errors  # stays mapped when the file is gone
-
-
-@njit(nogil=True, fastmath={"contract"})
-def _least_errors(x, least, rounds):
-    for turn in range(rounds):
-        for entry in range(16):
-            colour = np.float32(15 * entry + turn % 16)
-            for t in range(x.shape[1]):
-                r, g, b, a = x[0, t] - colour, x[1, t] - colour, x[2, t] - colour, x[3, t] - colour
-                error = r * r + g * g + b * b + a * a
-                least[t] = error if error < least[t] else least[t]

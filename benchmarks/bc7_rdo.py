@@ -1,6 +1,6 @@
 """BC7 with rate-distortion optimisation: size behind general compressors against quality.
 
-    NUMBA_NUM_THREADS=1 python benchmarks/bc7_rdo.py FOLDER > benchmarks/results/DATE-bc7-rdo.jsonl
+    SMALTI_NUM_THREADS=1 python benchmarks/bc7_rdo.py FOLDER > benchmarks/results/DATE-bc7-rdo.jsonl
 
 One line a Lagrangian and encoder: bits a texel of the blocks behind zstd (level 19, `pip install
 zstandard`) and Deflate (zlib, level 9), each picture by itself, and PSNR of RGB after

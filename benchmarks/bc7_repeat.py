@@ -1,8 +1,8 @@
 """BC7: one picture encoded again and again, and the speed that comes of it.
 
-    NUMBA_NUM_THREADS=1 python benchmarks/bc7_repeat.py picture.png --repeats 100 --efforts pca
+    SMALTI_NUM_THREADS=1 python benchmarks/bc7_repeat.py picture.png --repeats 100 --efforts pca
 
-MPix a second of processor time; the first run, which compiles, is not counted.
+MPix a second of processor time; the first run is not counted.
 """
 
 import argparse

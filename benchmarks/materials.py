@@ -1,6 +1,6 @@
 """Neural textures of whole materials against sets of BC7 and BC5.
 
-    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/materials.py FOLDER \
+    OMP_NUM_THREADS=1 SMALTI_NUM_THREADS=1 python benchmarks/materials.py FOLDER \
         [--materials rock058 ...] [--bpp 5 2.5 10] [--rounds 500] [--bc] >> DATE-materials.jsonl
 
 FOLDER holds a folder for each material, of one picture a map. PSNR is 10 log10(1 / MSE), the mean

@@ -46,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     versions = {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
     start = conditions("cpu") | versions | {"rounds": options.rounds}
-    torch.set_num_threads(1)  # after numba, which sets the threads of the OpenMP that both share
+    torch.set_num_threads(1)
     say(start | {"threads": 1})
     for name in options.models:
         model = smalti.load_model(name).requires_grad_(False)

@@ -1,6 +1,6 @@
 """A step of the fitted textures against plain torch code of the published scripts, and drawing.
 
-    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/texture_speed.py [--rounds 5]
+    OMP_NUM_THREADS=1 SMALTI_NUM_THREADS=1 python benchmarks/texture_speed.py [--rounds 5]
         > benchmarks/results/DATE-texture-speed.jsonl
 
 A step is 65,536 random texels of a 512 x 512 picture: draw, forward, backward, Adam. The plain code

@@ -1,7 +1,7 @@
 """Tokens: speed of the two directions, and what the vocabulary of pictures costs a language model.
 
     pip install '.[tokens]'
-    OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/tokens.py PICTURES [--images 64] [--steps 150] > benchmarks/results/DATE-tokens.jsonl
+    OMP_NUM_THREADS=1 SMALTI_NUM_THREADS=1 python benchmarks/tokens.py PICTURES [--images 64] [--steps 150] > benchmarks/results/DATE-tokens.jsonl
 
 PICTURES is a folder of pictures of about one size, or an .npz file with `images` (N 3 H W, uint8).
 All times are of the processor, on one thread.
