@@ -9,17 +9,15 @@ constexpr int64_t CHUNK_TEXELS = 1 << 16; // a thread takes no fewer: starting o
 
 namespace {
 
+typedef uint8_t four_texels __attribute__((vector_size(16)));
+
 template <int CHANNELS>
 SIMD_INLINE void store_row(uint8_t *target, const int32_t *texels) {
-  if (CHANNELS == 4) {
-    __builtin_memcpy(target, texels, 16);
-  } else {
-    const uint32_t a = uint32_t(texels[0]), b = uint32_t(texels[1]);
-    const uint32_t c = uint32_t(texels[2]), d = uint32_t(texels[3]);
-    const uint32_t three[3] = {(a & 0xFFFFFF) | b << 24, (b >> 8 & 0xFFFF) | c << 16,
-                               (c >> 16 & 0xFF) | d << 8};
-    __builtin_memcpy(target, three, 12);
-  }
+  four_texels row;
+  __builtin_memcpy(&row, texels, 16);
+  if (CHANNELS == 3) // the four alphas go last, and are left out
+    row = __builtin_shufflevector(row, row, 0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15);
+  __builtin_memcpy(target, &row, 4 * CHANNELS);
 }
 
 int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
