@@ -41,7 +41,7 @@ def errors_of(image: np.ndarray, effort: str, **options) -> np.ndarray:
     return (difference**2).sum(axis=(1, 2))
 
 
-TWIN_STEPS = {"ultrafast": 2, "fast": 2, "medium": 4, "high": 16, "best": 32}  # the twin is slow
+TWIN_STEPS = {"ultrafast": 1, "fast": 2, "medium": 4, "high": 32, "best": 64}  # the twin is slow
 
 
 @pytest.mark.parametrize("effort", EFFORTS)
@@ -116,7 +116,7 @@ def test_ranking_finds_what_lies_off_the_best_lines():
                 assert off[partition] + along[partition] == pytest.approx(
                     off_plane + total, rel=1e-3
                 )
-                assert off[partition] >= 0.99 * least - 1.5
+                assert off[partition] >= 0.97 * least - 2
 
 
 @pytest.mark.parametrize("effort", EFFORTS)

@@ -110,6 +110,7 @@ SIMD_INLINE void load_block(Wave &wave, int number, Open &open) {
 
 // What a search works in, besides the wave.
 struct Scratch {
+  TrialScratch trial;
   Promises promises;
   Queue live, first, second;
   float off[WAVE + LANES], along[WAVE + LANES], lone[WAVE + LANES];
@@ -143,8 +144,8 @@ inline void try_ranked(Wave &wave, const Metric &metric, const Effort &effort, S
       (entry & 64 ? scratch.second : scratch.first).add(number, entry & 63);
     }
     live.count = kept;
-    try_lines<S, KIND>(wave, metric, effort, scratch.first, first);
-    if (KIND == OPAQUE) try_lines<S, KIND>(wave, metric, effort, scratch.second, second);
+    try_lines<S, KIND>(wave, metric, effort, scratch.first, first, scratch.trial);
+    if (KIND == OPAQUE) try_lines<S, KIND>(wave, metric, effort, scratch.second, second, scratch.trial);
   }
 }
 
@@ -201,19 +202,19 @@ inline void try_rotations(Wave &wave, const Metric &metric, const Effort &effort
         ++scratch.tried[i];
         scratch.first.add(live.number[i], 0);
       }
-      try_apart<OPAQUE>(wave, metric, effort, scratch.first, mode, rotation, selection);
+      try_apart<OPAQUE>(wave, metric, effort, scratch.first, mode, rotation, selection, scratch.trial);
     }
   }
 }
 
 inline void search_opaque(Wave &wave, const Metric &metric, const Effort &effort,
                           const Queue &blocks, Scratch &scratch) {
-  try_lines<1, OPAQUE>(wave, metric, effort, blocks, 6);
+  try_lines<1, OPAQUE>(wave, metric, effort, blocks, 6, scratch.trial);
   if (effort.trials == 0) return;
   scratch.first.count = 0;
   for (int i = 0; i < blocks.count; ++i)
     if (wave.black[blocks.number[i]]) scratch.first.add(blocks.number[i], 0);
-  try_apart<OPAQUE>(wave, metric, effort, scratch.first, 5, 0, 0);
+  try_apart<OPAQUE>(wave, metric, effort, scratch.first, 5, 0, 0, scratch.trial);
   remain(wave, blocks, effort.enough, scratch.live);
   try_ranked<2, OPAQUE>(wave, metric, effort, scratch);
   if (effort.three) {
@@ -229,12 +230,12 @@ inline void search_opaque(Wave &wave, const Metric &metric, const Effort &effort
 // Blocks with texels that are not opaque. Mode 5 can hold alpha 0 and 255 whatever the colours.
 inline void search_alpha(Wave &wave, const Metric &metric, const Effort &effort,
                          const Queue &blocks, Scratch &scratch) {
-  try_apart<APART>(wave, metric, effort, blocks, 5, 0, 0);
+  try_apart<APART>(wave, metric, effort, blocks, 5, 0, 0, scratch.trial);
   if (effort.trials) {
-    try_apart<APART>(wave, metric, effort, blocks, 4, 0, 0);
-    try_apart<APART>(wave, metric, effort, blocks, 4, 0, 1);
+    try_apart<APART>(wave, metric, effort, blocks, 4, 0, 0, scratch.trial);
+    try_apart<APART>(wave, metric, effort, blocks, 4, 0, 1, scratch.trial);
   }
-  try_lines<1, ON_LINES>(wave, metric, effort, blocks, 6);
+  try_lines<1, ON_LINES>(wave, metric, effort, blocks, 6, scratch.trial);
   if (effort.trials == 0) return;
   remain(wave, blocks, 0, scratch.live);
   try_ranked<2, ON_LINES>(wave, metric, effort, scratch);

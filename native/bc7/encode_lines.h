@@ -50,11 +50,16 @@ struct Trial {
   vfloat held[S][2];  // alpha that an endpoint must have, or FREE
   vfloat apart;       // error of a channel with indices of its own
   int rotation = 0;   // that channel, 1 to 3; its row then holds opaque alpha
+  int count = 16;     // texels
 
   Trial(const Wave &wave, const Metric &metric_, Shape shape_, const Group &group)
       : metric(metric_), shape(shape_), subsets(group.partition), apart(0.0f) {
     load_texels<WEIGHTED>(wave, group.number, metric, texels);
   }
+
+  // Without texels: the caller fills in `count` of them.
+  Trial(const Metric &metric_, Shape shape_)
+      : metric(metric_), shape(shape_), subsets(vint(0)), apart(0.0f) {}
 
   // Fill `place` from the axes of the subsets.
   void project() {
@@ -186,7 +191,7 @@ struct Trial {
       a.n = a.w = a.ww = a.alpha_n = a.alpha_w = a.alpha_ww = a.alpha = a.alpha_wx = zero;
       for (int c = 0; c < 3; ++c) a.x[c] = a.wx[c] = zero;
     }
-    for (int t = 0; t < 16; ++t)
+    for (int t = 0; t < count; ++t)
       for (int s = 0; s < S; ++s) {
         Sums &a = sums[s];
         vfloat m = WEIGHTED ? texels.visible[t] : one, in = one;
@@ -286,8 +291,9 @@ struct Trial {
     }
     const vfloat rr(metric.rr), gg(metric.gg), bb(metric.bb), aa(metric.aa);
     const vfloat rg(2 * metric.rg), rb(2 * metric.rb), gb(2 * metric.gb);
-    vfloat total(0.0f);
-    for (int t = 0; t < 16; ++t) {
+    vfloat total[S];
+    for (vfloat &sum : total) sum = zero;
+    for (int t = 0; t < count; ++t) {
       vfloat x[4];
       for (int c = 0; c < CHANNELS; ++c) x[c] = texels.x[c][t];
       vfloat at = subsets.pick(t, &ray[0][0], 6) * x[0] + subsets.pick(t, &ray[0][1], 6) * x[1] +
@@ -327,11 +333,17 @@ struct Trial {
         far += texels.opacity[t] * (aa * e[3] * e[3]);
       }
       const vmask nearer = far < near;
-      total += select(nearer, far, near);
+      const vfloat least = select(nearer, far, near);
+      if (S == 1) total[0] += least;
+      for (int s = 1; s < S; ++s) total[s] += select(subsets.has(s, t), least, zero);
+      if (S == 2) total[0] += select(subsets.has(1, t), zero, least);
+      if (S == 3) total[0] += select(subsets.has(1, t) | subsets.has(2, t), zero, least);
       index[t] = select(nearer, above, below);
       weight[t] = select(nearer, high, low);
     }
-    return total + apart;
+    vfloat sum = total[0];
+    for (int s = 1; s < S; ++s) sum += total[s];
+    return sum + apart;
   }
 
   // Fit the ends of a subset to the present indices, by p-bits `first` .. `last` - 1.

@@ -2,7 +2,7 @@
 // better.
 #pragma once
 
-#include "bc7/encode_lines.h"
+#include "bc7/encode_descend.h"
 
 namespace smalti::SMALTI_ISA {
 namespace encoding {
@@ -10,9 +10,6 @@ namespace encoding {
 constexpr float AGAIN = 1.1f; // how much worse than the best a block may be for a further fit
 constexpr float FAR = 1.5f;   // how much worse, for it to be tried from other indices
 constexpr float NEAR = 1.1f;  // how much worse, for its codes to be moved
-
-// The moves of `descend`: steps of the first end and of the second.
-constexpr float MOVES[8][2] = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}, {1, 1}, {-1, -1}, {1, -1}, {-1, 1}};
 
 SIMD_INLINE vint nibbles(const vfloat *index) {
   vint word(0);
@@ -103,100 +100,78 @@ inline vfloat refine(Trial<S, KIND> &trial, Record &record, const vint *alpha, i
   return least;
 }
 
-// Try other p-bits for a subset, and move the codes of an end, or of both, by one step, while that
-// lowers the error; in the lanes `going`. Starts from the codes in `trial`, whose error is `now`.
-// Alpha's codes stay.
+// The lanes `near`, whose codes are to be moved.
 template <int S, AlphaKind KIND>
-inline void descend(Trial<S, KIND> &trial, Record &record, const vint *alpha, int passes,
-                    vfloat now, vmask going) {
-  const Shape shape = trial.shape;
-  const float stride = shape.kind == NO_PBIT ? 1.0f : 2.0f, full = float((1 << shape.bits) - 1);
-  const int pairs = trial.ALPHA || trial.rotation ? 0 : PBIT_PAIRS[shape.kind];
-  constexpr int CHANNELS = Trial<S, KIND>::CHANNELS;
-  for (int s = 0; s < S; ++s)
-    for (int e = 0; e < 2; ++e)
-      for (int c = 0; c < CHANNELS; ++c)
-        trial.ends[s][e][c] = widen(trial.codes[s][e][c], shape.bits);
-  for (int pass = 0; pass < passes; ++pass) {
-    const vfloat before = now;
-    for (int s = 0; s < S; ++s) {
-      auto &codes = trial.codes[s];
-      auto &ends = trial.ends[s];
-      Sums sums[S];
-      if (pairs) {
-        trial.choose();
-        trial.sum(sums);
-      }
-      for (int pair = 0; pair < pairs; ++pair) {
-        vfloat old_codes[2][4], old_ends[2][4];
-        for (int e = 0; e < 2; ++e)
-          for (int c = 0; c < CHANNELS; ++c) {
-            old_codes[e][c] = codes[e][c];
-            old_ends[e][c] = ends[e][c];
-          }
-        trial.fit(s, sums[s], pair, pair + 1);
-        const vfloat other = trial.choose();
-        const vmask better = going & (other < now);
-        now = select(better, other, now);
-        record.keep(better & (now < record.error), now, trial, alpha);
-        for (int e = 0; e < 2; ++e)
-          for (int c = 0; c < CHANNELS; ++c) {
-            codes[e][c] = select(better, codes[e][c], old_codes[e][c]);
-            ends[e][c] = select(better, ends[e][c], old_ends[e][c]);
-          }
-      }
-      for (int c = 0; c < 3; ++c) {
-        if (trial.rotation == c + 1) continue;
-        for (const float *move : MOVES) {
-          const vfloat q0 = codes[0][c], q1 = codes[1][c], v0 = ends[0][c], v1 = ends[1][c];
-          const vfloat to_0 = q0 + vfloat(stride * move[0]), to_1 = q1 + vfloat(stride * move[1]);
-          const vmask inside = (min(to_0, to_1) >= vfloat(0.0f)) & (max(to_0, to_1) <= vfloat(full));
-          codes[0][c] = to_0;
-          codes[1][c] = to_1;
-          ends[0][c] = widen(to_0, shape.bits);
-          ends[1][c] = widen(to_1, shape.bits);
-          const vfloat other = trial.choose();
-          const vmask better = going & inside & (other < now);
-          now = select(better, other, now);
-          record.keep(better & (now < record.error), now, trial, alpha);
-          codes[0][c] = select(better, to_0, q0);
-          codes[1][c] = select(better, to_1, q1);
-          ends[0][c] = select(better, ends[0][c], v0);
-          ends[1][c] = select(better, ends[1][c], v1);
-        }
-      }
-    }
-    going = going & (now < before);
-    if (!any(going)) break;
+inline void collect(const Trial<S, KIND> &trial, const Group &group, const vint *alpha,
+                    const vint *second, vmask near, Starts &starts) {
+  const uint32_t lanes = bits_of(near) & group.real;
+  if (!lanes) return;
+  int32_t number[LANES], partition[LANES], ends[2 * S][LANES], lone[2][LANES];
+  float apart[LANES];
+  store(number, group.number);
+  store(partition, group.partition);
+  store(apart, trial.apart);
+  for (int i = 0; i < 2 * S; ++i) {
+    const vfloat *code = trial.codes[i / 2][i % 2];
+    vint word = truncate(code[0]) | truncate(code[1]) << 8 | truncate(code[2]) << 16;
+    word |= (trial.ALPHA ? truncate(code[3]) : alpha[i % 2]) << 24;
+    store(ends[i], word);
+  }
+  for (int i = 0; i < 2; ++i) store(lone[i], second[i]);
+  for (int lane = 0; lane < LANES; ++lane) {
+    if (!(lanes >> lane & 1)) continue;
+    Start &start = starts.start[starts.count++];
+    start.number = number[lane];
+    start.partition = partition[lane];
+    start.apart = apart[lane];
+    for (int i = 0; i < 2 * S; ++i) start.ends[i] = uint32_t(ends[i][lane]);
+    for (int i = 0; i < 2; ++i) start.second[i] = uint32_t(lone[i][lane]);
   }
 }
+
+// What trials work in, besides the wave.
+struct TrialScratch {
+  Starts starts;
+  MoveScratch moves;
+  Queue again[2];
+};
 
 // Modes 0 to 3, 6 and 7.
 template <int S, AlphaKind KIND>
 inline void try_lines(Wave &wave, const Metric &metric, const Effort &effort, const Queue &queue,
-                      int mode) {
+                      int mode, TrialScratch &scratch) {
   Shape shape = SHAPES[mode];
   if (mode == 6 && KIND == OPAQUE) shape.kind = SET_PBITS;
   const vint alpha[2] = {vint(mode == 6 ? 255 : 0), vint(mode == 6 ? 255 : 0)};
-  for (int first = 0; first < queue.count; first += LANES) {
-    const Group group(queue, first);
-    Record record(wave, group);
-    Trial<S, KIND> trial(wave, metric, shape, group);
-    if (trial.ALPHA) trial.hold_alpha();
-    trial.project();
-    vmask going = mask_from_bits(EVERY_LANE);
-    for (int start = 0; start < effort.starts; ++start) {
+  const vint none[2] = {vint(0), vint(0)};
+  const Queue *live = &queue;
+  for (int start = 0; start < effort.starts; ++start) {
+    Queue &again = scratch.again[start % 2]; // blocks that begin once more from other indices
+    again.count = 0;
+    scratch.starts.count = 0;
+    for (int first = 0; first < live->count; first += LANES) {
+      const Group group(*live, first);
+      Record record(wave, group);
+      Trial<S, KIND> trial(wave, metric, shape, group);
+      if (trial.ALPHA) trial.hold_alpha();
+      trial.project();
       trial.first_indices(effort.quantisers, start);
-      const vfloat least = refine(trial, record, alpha, effort.fits, going, false);
+      const vfloat least =
+          refine(trial, record, alpha, effort.fits, mask_from_bits(EVERY_LANE), false);
       vmask near = mask_from_bits(0);
       if (effort.passes) {
-        near = going & (least < vfloat(NEAR) * record.error);
-        if (any(near)) descend(trial, record, alpha, effort.passes, least, near);
+        near = least < vfloat(NEAR) * record.error;
+        collect(trial, group, alpha, none, near, scratch.starts);
       }
-      going = going & (near | (least <= vfloat(FAR) * record.error));
-      if (!any(going)) break;
+      record.commit(wave, group, mode, 0, 0);
+      const uint32_t next = bits_of(near | (least <= vfloat(FAR) * record.error)) & group.real;
+      for (int lane = 0; lane < LANES; ++lane)
+        if (next >> lane & 1) again.add(live->number[first + lane], live->partition[first + lane]);
     }
-    record.commit(wave, group, mode, 0, 0);
+    constexpr AlphaKind LINE = KIND == ON_LINES ? ON_LINES : APART; // whose texels can be absent
+    if (effort.passes)
+      descend_all<LINE>(wave, metric, effort, shape, S, mode, 0, 0, scratch.starts, scratch.moves);
+    live = &again;
   }
 }
 
@@ -255,39 +230,17 @@ inline Second fit_second(const vfloat *values, int bits, float top, bool hold) {
   return best;
 }
 
-// Exchange a colour's row with alpha's.
-SIMD_INLINE void rotate(Texels &texels, int rotation) {
-  if (!rotation) return;
-  for (int t = 0; t < 16; ++t) {
-    const vfloat x = texels.x[rotation - 1][t], space = texels.space[rotation - 1][t];
-    texels.x[rotation - 1][t] = texels.x[3][t];
-    texels.space[rotation - 1][t] = texels.space[3][t];
-    texels.x[3][t] = x;
-    texels.space[3][t] = space;
-  }
-}
-
-SIMD_INLINE Metric rotated(Metric metric, int rotation) {
-  float *colour = rotation == 1 ? &metric.rr : rotation == 2 ? &metric.gg : &metric.bb;
-  if (rotation) {
-    const float a = metric.aa;
-    metric.aa = *colour;
-    *colour = a;
-    metric.plain = metric.rr == 1 && metric.gg == 1 && metric.bb == 1 && !metric.crossed;
-  }
-  return metric;
-}
-
 // Modes 4 and 5, where one channel has indices of its own: alpha, or the colour 1 to 3 that a
 // rotation exchanges with it.
 template <AlphaKind KIND>
 inline void try_apart(Wave &wave, const Metric &metric, const Effort &effort, const Queue &queue,
-                      int mode, int rotation, int selection) {
+                      int mode, int rotation, int selection, TrialScratch &scratch) {
   Shape shape = SHAPES[mode];
   if (mode == 4 && selection) shape.top = 7;
   const int second_bits = mode == 4 ? 6 : 8;
   const float second_top = mode == 4 && !selection ? 7 : 3;
   const Metric turned = rotated(metric, rotation);
+  scratch.starts.count = 0;
   for (int first = 0; first < queue.count; first += LANES) {
     const Group group(queue, first);
     Record record(wave, group);
@@ -303,11 +256,14 @@ inline void try_apart(Wave &wave, const Metric &metric, const Effort &effort, co
     trial.project();
     trial.first_indices(effort.quantisers, 0);
     const vfloat least = refine(trial, record, second.codes, effort.fits, going, true);
-    const vmask near = going & (least < vfloat(NEAR) * record.error);
-    if (effort.passes && any(near))
-      descend(trial, record, second.codes, effort.passes, least, near);
+    if (effort.passes)
+      collect(trial, group, second.codes, second.index,
+              going & (least < vfloat(NEAR) * record.error), scratch.starts);
     record.commit(wave, group, mode, rotation, selection);
   }
+  if (effort.passes)
+    descend_all<APART>(wave, metric, effort, shape, 1, mode, rotation, selection, scratch.starts,
+                       scratch.moves);
 }
 
 } // namespace encoding

@@ -19,16 +19,17 @@ struct Effort {
   int quantisers; // that a trial begins to choose from
   int starts;     // of those that it begins with
   int fits;       // least-squares fits of a trial, at most
-  int passes;     // coordinate descents of a trial near the best, at most
+  int passes;     // descents of the codes of a trial near the best, at most
+  int together;   // sets of colours that these move: 4 each and all, 7 pairs too
   float enough;   // square error of a block at which its search ends
   float hope;     // a trial is made where this share of its expected error is below the best
 };
 
-constexpr int MAX_TRIALS = 24;
+constexpr int MAX_TRIALS = 32;
 constexpr Effort EFFORTS[] = {
-    {0, false, 0, 8, 1, 1, 0, 0.0f, 1.0f},   {3, false, 0, 8, 1, 2, 0, 20.0f, 0.85f},
-    {4, true, 6, 8, 1, 2, 0, 10.0f, 0.8f},   {12, true, 6, 8, 1, 3, 1, 5.0f, 0.65f},
-    {24, true, 9, 8, 3, 4, 4, 0.0f, 0.5f},
+    {0, false, 0, 4, 1, 2, 0, 0, 0.0f, 1.0f},  {4, false, 4, 4, 1, 2, 0, 0, 20.0f, 0.8f},
+    {6, true, 9, 4, 1, 3, 0, 0, 5.0f, 0.7f},   {16, true, 9, 8, 2, 3, 2, 7, 2.0f, 0.6f},
+    {32, true, 9, 8, 3, 4, 4, 7, 0.0f, 0.45f},
 };
 
 // A mode's shape to the search: bits of a code with its p-bit, the greatest index.
@@ -123,41 +124,70 @@ SIMD_INLINE vfloat in_quarters(vfloat a) {
   return floor(vfloat(4.0f) * a + vfloat(0.5f)) * vfloat(0.25f);
 }
 
+// Texel `t` of each lane, which is number `at` of the wave's texels.
 template <bool WEIGHTED>
-inline void load_texels(const Wave &wave, vint number, const Metric &metric, Texels &texels) {
-  const vint first = number << 4;
+SIMD_INLINE void load_texel(const Wave &wave, vint at, const Metric &metric, int t, Texels &texels) {
   const vint byte(255);
   const vfloat middle(128.0f);
-  for (int t = 0; t < 16; ++t) {
-    const vint word = gather(wave.words, first + vint(t));
-    const vfloat r = to_float(word & byte), g = to_float((word >> 8) & byte);
-    const vfloat b = to_float((word >> 16) & byte), a = to_float(shift_right_logical(word, 24));
-    texels.x[0][t] = r;
-    texels.x[1][t] = g;
-    texels.x[2][t] = b;
-    texels.x[3][t] = a;
-    const vfloat u = r - middle, v = g - middle, w = b - middle;
-    if (metric.plain) {
-      texels.space[0][t] = u;
-      texels.space[1][t] = v;
-      texels.space[2][t] = w;
-      texels.space[3][t] = a;
-    } else {
-      const float *rows = metric.to_space;
-      for (int c = 0; c < 3; ++c)
-        texels.space[c][t] = in_quarters(vfloat(rows[3 * c]) * u + vfloat(rows[3 * c + 1]) * v +
-                                         vfloat(rows[3 * c + 2]) * w);
-      texels.space[3][t] = in_quarters(vfloat(metric.alpha_to_space) * a);
-    }
-    if (WEIGHTED) {
-      const vmask hidden = a == vfloat(0.0f);
-      texels.visible[t] = select(hidden, vfloat(0.0f), vfloat(1.0f));
-      if (metric.by_alpha != 0) // in 16ths
-        texels.visible[t] = ceil(a * a * vfloat(16.0f / 65025)) * vfloat(1.0f / 16);
-      texels.opacity[t] =
-          select(hidden | (a == vfloat(255.0f)), vfloat(HELD / metric.aa), vfloat(1.0f));
-    }
+  const vint word = gather(wave.words, at);
+  const vfloat r = to_float(word & byte), g = to_float((word >> 8) & byte);
+  const vfloat b = to_float((word >> 16) & byte), a = to_float(shift_right_logical(word, 24));
+  texels.x[0][t] = r;
+  texels.x[1][t] = g;
+  texels.x[2][t] = b;
+  texels.x[3][t] = a;
+  const vfloat u = r - middle, v = g - middle, w = b - middle;
+  if (metric.plain) {
+    texels.space[0][t] = u;
+    texels.space[1][t] = v;
+    texels.space[2][t] = w;
+    texels.space[3][t] = a;
+  } else {
+    const float *rows = metric.to_space;
+    for (int c = 0; c < 3; ++c)
+      texels.space[c][t] = in_quarters(vfloat(rows[3 * c]) * u + vfloat(rows[3 * c + 1]) * v +
+                                       vfloat(rows[3 * c + 2]) * w);
+    texels.space[3][t] = in_quarters(vfloat(metric.alpha_to_space) * a);
   }
+  if (WEIGHTED) {
+    const vmask hidden = a == vfloat(0.0f);
+    texels.visible[t] = select(hidden, vfloat(0.0f), vfloat(1.0f));
+    if (metric.by_alpha != 0) // in 16ths
+      texels.visible[t] = ceil(a * a * vfloat(16.0f / 65025)) * vfloat(1.0f / 16);
+    texels.opacity[t] =
+        select(hidden | (a == vfloat(255.0f)), vfloat(HELD / metric.aa), vfloat(1.0f));
+  }
+}
+
+template <bool WEIGHTED>
+inline void load_texels(const Wave &wave, vint number, const Metric &metric, Texels &texels) {
+  for (int t = 0; t < 16; ++t)
+    load_texel<WEIGHTED>(wave, (number << 4) + vint(t), metric, t, texels);
+}
+
+// Exchange a colour, 1 to 3, with alpha.
+SIMD_INLINE void rotate_texel(Texels &texels, int rotation, int t) {
+  const vfloat x = texels.x[rotation - 1][t], space = texels.space[rotation - 1][t];
+  texels.x[rotation - 1][t] = texels.x[3][t];
+  texels.space[rotation - 1][t] = texels.space[3][t];
+  texels.x[3][t] = x;
+  texels.space[3][t] = space;
+}
+
+SIMD_INLINE void rotate(Texels &texels, int rotation) {
+  if (!rotation) return;
+  for (int t = 0; t < 16; ++t) rotate_texel(texels, rotation, t);
+}
+
+SIMD_INLINE Metric rotated(Metric metric, int rotation) {
+  float *colour = rotation == 1 ? &metric.rr : rotation == 2 ? &metric.gg : &metric.bb;
+  if (rotation) {
+    const float a = metric.aa;
+    metric.aa = *colour;
+    *colour = a;
+    metric.plain = metric.rr == 1 && metric.gg == 1 && metric.bb == 1 && !metric.crossed;
+  }
+  return metric;
 }
 
 } // namespace encoding

@@ -46,6 +46,7 @@ from smalti.bc7.reference_steps import (
 )
 from smalti.bc7.search import (
     AGAIN,
+    ALL_COLOURS,
     BITS,
     DIRECTIONS,
     EFFORTS,
@@ -60,6 +61,7 @@ from smalti.bc7.search import (
     SECOND_SHARE,
     SET_PBITS,
     SUBSET_COUNTS,
+    TOGETHER,
     TOPS,
     Effort,
 )
@@ -238,7 +240,7 @@ class _Search:
             axes = np.array([principal_axis(n, m) for n, m in sums])
         else:
             axes = np.array([rgba_axis(block.space[subset == s]) for s in range(subsets)])
-        trial = _Trial(block, mode, partition, 0, 0, channels, kind)
+        trial = _Trial(block, mode, partition, 0, 0, channels, kind, self.effort.quantisers)
         trial.project(axes)
         for start in range(self.effort.starts):
             trial.begin(start)
@@ -250,7 +252,7 @@ class _Search:
 
     def apart(self, block: Block, mode: int, rotation: int, selection: int) -> None:
         """`try_apart`: modes 4 and 5, where alpha's row has indices of its own."""
-        trial = _Trial(block, mode, 0, rotation, selection, 3, NO_PBIT)
+        trial = _Trial(block, mode, 0, rotation, selection, 3, NO_PBIT, self.effort.quantisers)
         if trial.begin_second() >= self.error:
             return
         sums = subset_moments(block.space, PARTITIONS[0, 0], 1)
@@ -279,31 +281,33 @@ class _Search:
         return least
 
     def descend(self, trial: "_Trial") -> None:
-        """`descend`: try other p-bits, move codes by one step, while that lowers the error."""
+        """`descend_all`: in each subset try other p-bits, and move codes by one step."""
         codes = trial.coding.codes
-        now = trial.choose()
-        for _ in range(self.effort.passes):
-            before = now
-            for s in range(len(codes)):
-                moves = chain(trial.other_pbits(s), trial.steps(s))
-                for move in moves:
+        for s in range(len(codes)):
+            now = trial.choose_apart()[s]
+            for _ in range(self.effort.passes):
+                before = now
+                for move in chain(trial.other_pbits(s), trial.steps(s, self.effort.together)):
                     kept = codes[s].copy()
                     codes[s] = move
-                    other = trial.choose()
+                    other = trial.choose_apart()[s]
                     if other < now:
                         now = other
-                        self.keep(now, trial.coding)
                     else:
                         codes[s] = kept
-            if now == before:
-                break
+                if now == before:
+                    break
+        self.keep(trial.choose(), trial.coding)
 
 
 class _Trial:
     """One try of one mode and partition. channels: 3 where alpha is 255 or has its own indices."""
 
-    def __init__(self, block, mode, partition, rotation, selection, channels, kind) -> None:
+    def __init__(
+        self, block, mode, partition, rotation, selection, channels, kind, quantisers
+    ) -> None:
         self.block, self.channels, self.kind = block, channels, kind
+        self.quantisers = quantisers
         self.bits, self.top = BITS[mode], TOPS[mode]
         self.second_bits, self.second_top = (6 if mode == 4 else 8), _F(3)
         if mode == 4:
@@ -336,7 +340,9 @@ class _Trial:
 
     def begin(self, place: int) -> None:
         """Set indices by the best quantiser of each subset's places, or a lower one."""
-        self.coding.index = first_indices(self.places, self.subset, self.subsets, self.top, place)
+        self.coding.index = first_indices(
+            self.places, self.subset, self.subsets, self.top, self.quantisers, place
+        )
 
     def refit(self) -> np.float32:
         """Fit the endpoints to the indices, then the indices to the endpoints; return the error."""
@@ -367,23 +373,30 @@ class _Trial:
             codes[:, :3] = self.fit(s, weight, [pair])
             yield codes
 
-    def steps(self, s: int) -> Iterator[np.ndarray]:
-        """A subset's codes, (2, 4), with one colour of an endpoint, or of both, moved by a step."""
+    def steps(self, s: int, together: int) -> Iterator[np.ndarray]:
+        """A subset's codes, (2, 4), with colours of an endpoint, or of both, moved by a step."""
         stride = _F(1 if self.kind == NO_PBIT else 2)
-        for channel in range(3):
-            if self.coding.rotation == channel + 1:
+        lone = self.coding.rotation - 1
+        for colours in TOGETHER[:together]:
+            if lone in colours and colours != ALL_COLOURS:
                 continue
+            moving = [c for c in colours if c != lone]
             for direction in DIRECTIONS:
                 codes = self.coding.codes[s].copy()
-                codes[:, channel] += stride * direction
-                if codes[:, channel].min() >= 0 and codes[:, channel].max() < 1 << self.bits:
+                codes[:, moving] += (stride * direction)[:, None]
+                moved = codes[:, moving]
+                if moved.min() >= 0 and moved.max() < 1 << self.bits:
                     yield codes
 
     def choose(self) -> np.float32:
         """Set the best indices for the endpoints; return the error."""
+        return sum(self.choose_apart()) + self.apart
+
+    def choose_apart(self) -> list:
+        """Set the best indices for the endpoints; return the error of each subset."""
         ends = widen(self.coding.codes[..., : self.channels], self.bits)
-        self.coding.index, error = choose(self.block, self.subset, ends, self.top)
-        return error + self.apart
+        self.coding.index, errors = choose(self.block, self.subset, ends, self.top)
+        return errors
 
 
 def _held_alpha(alpha):

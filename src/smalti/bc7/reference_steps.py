@@ -183,14 +183,14 @@ def steps_along(places, subset, subsets, top):
     return result
 
 
-def first_indices(places, subset, subsets, top, place):
+def first_indices(places, subset, subsets, top, quantisers, place):
     """Each texel's index, by the uniform quantiser that explains most of its subset's variance.
 
-    places: as of `steps_along`. place: 0 for the best quantiser, 1 for the next that scores
+    places: as of `steps_along`. quantisers: how many there are. place: 0 for the best quantiser, 1 for the next that scores
     otherwise, ...
     """
     index = np.empty(16, dtype=_F)
-    a, b = MARGINS
+    a, b = MARGINS[:, :quantisers]
     spread = top / (top - a - b)
     for s in range(subsets):
         p = places[subset == s][:, None]
@@ -281,10 +281,10 @@ def _round(form, ends, bits, pbits, held):
 
 
 def choose(block, subset, ends, top):
-    """Each texel's nearer step of the two around its place on its line, and the block's error.
+    """Each texel's nearer step of the two around its place on its line, and each subset's error.
 
     subset: (16,). ends: float32 (subsets, 2, channels), decoded. Returns index (16,) and the exact
-    error of the decoded block, float32.
+    errors of the decoded subsets, float32.
     """
     channels = ends.shape[2]
     x = block.x[:, :channels]
@@ -301,7 +301,8 @@ def choose(block, subset, ends, top):
         errors.append(_texel_errors(block, x - decoded))
     below, above = errors
     index = np.where(above < below, low + _F(1), low)
-    return index, sum(np.minimum(below, above))  # from left to right
+    least = np.minimum(below, above)
+    return index, [sum(least[subset == s]) for s in range(len(ends))]  # from left to right
 
 
 def _places(block, first, second, top):

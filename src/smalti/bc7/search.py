@@ -14,19 +14,21 @@ class Effort(NamedTuple):
     trials: int  # of modes with several subsets, at most
     three: bool  # whether three subsets are among them
     apart: int  # of modes 4 and 5, at most, in an opaque block
-    starts: int  # quantisers that a trial begins with
+    quantisers: int  # that a trial begins to choose from
+    starts: int  # of those that it begins with
     fits: int  # least-squares fits of a trial, at most
-    passes: int  # coordinate descents of a trial near the best, at most
+    passes: int  # descents of the codes of a trial near the best, at most
+    together: int  # sets of colours that these move, of TOGETHER
     enough: float  # square error of a block at which its search ends
     hope: float  # a trial is made where this share of its expected error is below the best
 
 
 EFFORTS = {
-    "ultrafast": Effort(0, False, 0, 1, 1, 0, 0.0, 1.0),
-    "fast": Effort(3, False, 0, 1, 2, 0, 20.0, 0.85),
-    "medium": Effort(4, True, 6, 1, 2, 0, 10.0, 0.8),
-    "high": Effort(12, True, 6, 1, 3, 1, 5.0, 0.65),
-    "best": Effort(24, True, 9, 3, 4, 4, 0.0, 0.5),
+    "ultrafast": Effort(0, False, 0, 4, 1, 2, 0, 0, 0.0, 1.0),
+    "fast": Effort(4, False, 4, 4, 1, 2, 0, 0, 20.0, 0.8),
+    "medium": Effort(6, True, 9, 4, 1, 3, 0, 0, 5.0, 0.7),
+    "high": Effort(16, True, 9, 8, 2, 3, 2, 7, 2.0, 0.6),
+    "best": Effort(32, True, 9, 8, 3, 4, 4, 7, 0.0, 0.45),
 }
 
 # What to expect of a mode: a share of what is off its lines, a share of what is along them, and
@@ -71,6 +73,8 @@ NEAR = 1.1  # how much worse, for its codes to be moved
 DIRECTIONS = np.array(  # in which `descend` moves the codes of an endpoint, or of both
     [[1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [-1, -1], [1, -1], [-1, 1]], dtype=np.float32
 )
+ALL_COLOURS = (0, 1, 2)
+TOGETHER = ((0,), (1,), (2,), ALL_COLOURS, (0, 1), (0, 2), (1, 2))  # colours that it moves at once
 
 
 def solid_codes() -> np.ndarray:
