@@ -188,8 +188,9 @@ def test_every_default_contender_resolves():
     quick, _ = run.default_contenders()
     usual, left_out = run.default_contenders(all=True)
     assert not left_out
-    assert {"bc7:effort=fast", "png"} < set(quick) < set(usual)
-    for text in usual:
+    assert {"bc7:effort=fast", "png"} < set(quick)
+    assert len(quick) < 0.7 * len(usual)
+    for text in (*quick, *usual):
         assert run.resolve(text).text == text
 
 

@@ -64,7 +64,7 @@ class Codec(ABC):
     efforts: ClassVar[tuple[str, ...]] = EFFORTS  # all the same to a codec that searches nothing
     max_texels: ClassVar[int | None] = None  # of a picture, for codecs that take much memory
     settings: ClassVar[tuple[str, ...]]  # what `smalti compare --all` runs: "name:field=value,..."
-    quick: ClassVar[tuple[str, ...]] = ()  # of these, what it runs without --all; (): all of them
+    quick: ClassVar[tuple[str, ...]] = ()  # what it runs without --all; (): the same
     own_devices: ClassVar[tuple[str, ...]] = ()  # kinds that `encode` opens itself: "gpu"
     exact: ClassVar[bool] = False  # decodes to the same 8-bit picture on every machine
     foreign: ClassVar[tuple[str, ...]] = ()  # suffixes of other formats it writes, ".dds"

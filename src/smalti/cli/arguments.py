@@ -134,7 +134,7 @@ class _Tuple(argparse.Action):
 
 def _kind(annotation: Any) -> tuple[Any, str | int | None]:
     """What one value is, and how many there are: None for one, "*" for any number."""
-    if isinstance(annotation, types.UnionType):
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):  # of Literal the latter
         (annotation,) = (each for each in typing.get_args(annotation) if each is not types.NoneType)
     if typing.get_origin(annotation) is tuple:
         each = typing.get_args(annotation)

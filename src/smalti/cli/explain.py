@@ -97,9 +97,7 @@ def _textures(picture: Path, steps: int, name: str) -> list[tuple[str, "Figure"]
     x = to_rgb(streams.load(picture))
     with show.progress() as bar:
         found = texture_study.study(x, steps=steps, on_step=bar)
-    return textures.draw_all(
-        to_uint8(x), found.hash, found.latent, found.activations, name=name
-    )
+    return textures.draw_all(to_uint8(x), found.hash, found.latent, found.activations, name=name)
 
 
 def _sizes(

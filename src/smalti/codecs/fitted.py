@@ -56,6 +56,7 @@ class Fitted(Codec):
         "fitted:effort=ultrafast",
         "fitted:lmbda=1e-3,effort=ultrafast",
     )
+    quick: ClassVar[tuple[str, ...]] = ("fitted:effort=ultrafast",)
 
     texture: bool = False  # no grid of full resolution
     levels: tuple[int, ...] = ()  # of the grids, falling; (): those of the profile

@@ -45,6 +45,7 @@ class HashTexture(TextureCodec):
         "hash-texture:preset=tiny,effort=ultrafast",
         "hash-texture:bits=6,effort=ultrafast",
     )
+    quick: ClassVar[tuple[str, ...]] = ("hash-texture:preset=tiny,effort=ultrafast",)
     recipes: ClassVar[dict] = {
         "fast": (FAST, STEPS),
         "published": (PUBLISHED_HASH, PUBLISHED_STEPS),

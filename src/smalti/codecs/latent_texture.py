@@ -56,6 +56,7 @@ class LatentTexture(TextureCodec):
         "latent-texture:effort=ultrafast",
         "latent-texture:bits=6,effort=fast",
     )
+    quick: ClassVar[tuple[str, ...]] = ("latent-texture:effort=ultrafast",)
     recipes: ClassVar[dict] = {
         "fast": (FAST, STEPS),
         "published": (PUBLISHED_LATENT, PUBLISHED_STEPS),

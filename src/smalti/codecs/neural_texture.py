@@ -35,6 +35,7 @@ class NeuralTextureCodec(Codec):
     summary: ClassVar[str] = "grids of 2 to 8 bits and a small network, every mip level; materials"
     channels: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
     settings: ClassVar[tuple[str, ...]] = ("neural-texture:effort=fast",)
+    quick: ClassVar[tuple[str, ...]] = ("neural-texture:effort=ultrafast",)
     Options: ClassVar[type[Options]] = NeuralTextureOptions
 
     fine: tuple[int, ...] = (3, 2, 4)  # channels, texels a node along each side, bits of a node

@@ -45,6 +45,7 @@ class PatchAe(TrainedCodec):
     summary: ClassVar[str] = "fast autoencoder, 16 numbers for each 8 x 8 texels"
     channels: ClassVar[tuple[int, ...]] = (3,)
     settings: ClassVar[tuple[str, ...]] = ("patch-ae:step=8", "patch-ae")
+    quick: ClassVar[tuple[str, ...]] = ("patch-ae",)
 
     step: float = 2.0  # of every latent channel, as RMS change of the picture in 8-bit levels
     weights: str = field(default="patch-f8c16", metadata=NOT_ON_WIRE)

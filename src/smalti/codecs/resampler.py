@@ -28,6 +28,7 @@ class ResamplerCodec(TrainedCodec):
     summary: ClassVar[str] = "a field of latents: one file, drawn at any size"
     channels: ClassVar[tuple[int, ...]] = (3,)
     settings: ClassVar[tuple[str, ...]] = ("resampler:step=2", "resampler")
+    quick: ClassVar[tuple[str, ...]] = ("resampler",)
 
     step: float = 1.0  # of the uniform quantiser, in latent units
     weights: str = field(default="r2ir-photos", metadata=NOT_ON_WIRE)

@@ -28,6 +28,7 @@ class RgbaAe(TrainedCodec):
     summary: ClassVar[str] = "tiny autoencoder for pictures with transparency, 16 x 16 texels"
     channels: ClassVar[tuple[int, ...]] = (4,)
     settings: ClassVar[tuple[str, ...]] = ("rgba-ae:step=0.5", "rgba-ae")
+    quick: ClassVar[tuple[str, ...]] = ("rgba-ae",)
 
     step: float = 1 / 8  # of the uniform quantiser, in latent units
     weights: str = field(default="rgba-boxes", metadata=NOT_ON_WIRE)

@@ -114,6 +114,7 @@ class Jpeg(Baseline):
         *[f"jpeg:quality={quality}" for quality in (5, 10, 25, 50, 75, 90)],
         *[f"jpeg:quality={quality},subsampling=4:4:4" for quality in (90, 97)],
     )
+    quick: ClassVar[tuple[str, ...]] = tuple(f"jpeg:quality={quality}" for quality in (10, 50, 90))
 
     quality: int = 75
     subsampling: str = "4:2:0"  # of the two chroma planes
@@ -139,6 +140,7 @@ class WebP(Baseline):
     settings: ClassVar[tuple[str, ...]] = tuple(
         f"webp:quality={quality}" for quality in (1, 20, 50, 75, 90, 98)
     )
+    quick: ClassVar[tuple[str, ...]] = tuple(f"webp:quality={quality}" for quality in (1, 50, 90))
 
     quality: int = 75
 
@@ -161,6 +163,7 @@ class Avif(Baseline):
         *[f"avif:quality={quality}" for quality in (1, 20, 40, 60, 80)],
         *[f"avif:quality={quality},subsampling=4:4:4" for quality in (85, 97)],
     )
+    quick: ClassVar[tuple[str, ...]] = tuple(f"avif:quality={quality}" for quality in (1, 40, 80))
 
     quality: int = 60
     subsampling: str = "4:2:0"
@@ -188,6 +191,7 @@ class JpegXl(Baseline):
     settings: ClassVar[tuple[str, ...]] = tuple(
         f"jxl:quality={quality}" for quality in (1, 10, 40, 70, 90, 97, 100)
     )
+    quick: ClassVar[tuple[str, ...]] = tuple(f"jxl:quality={quality}" for quality in (1, 40, 90))
 
     quality: int = 75
     effort: int = 7  # 1 fast .. 9 slow
