@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from smalti.bc7.encode import encode_image
+from smalti.image import to_uint8
 from smalti.neural.maps import Map, channel_slices
 from smalti.neural.texture import NeuralTexture
 from smalti.textures import Texture, write_texture
@@ -35,15 +36,15 @@ def export_blocks(
     total = layout.texel_count * len(groups)
     done = 0
     for mip in range(layout.mip_count):
-        texels = np.rint(255 * texture.mip(mip).numpy()).astype(np.uint8)
+        texels = to_uint8(texture.mip(mip))
         for number, group in enumerate(groups):
-            planes = np.concatenate([texels[slices[each.name]] for each in group])
-            rgba = _rgba(planes, group)
+            parts = [texels[..., slices[each.name]] for each in group]
+            rgba = _rgba(np.concatenate(parts, -1), group)
             if _is_normal(group):
                 levels[number].append(encode_bc("bc5", rgba, effort=effort))
             else:
                 levels[number].append(encode_image(rgba, effort=effort))
-            done += texels.shape[1] * texels.shape[2]
+            done += texels.shape[0] * texels.shape[1]
             if on_step:
                 on_step(done, total, _name(group))
     return {
@@ -76,13 +77,13 @@ def _is_normal(group: Sequence[Map]) -> bool:
     return group[0].kind == "normal" and group[0].channels == 3
 
 
-def _rgba(planes: np.ndarray, group: Sequence[Map]) -> np.ndarray:
-    """uint8 (h, w, 4): grey three times, what is missing 0, without alpha opaque."""
-    channels, height, width = planes.shape
+def _rgba(texels: np.ndarray, group: Sequence[Map]) -> np.ndarray:
+    """uint8 (h, w, 4) of (h, w, C): grey three times, what is missing 0, without alpha opaque."""
+    height, width, channels = texels.shape
     rgba = np.zeros((height, width, 4), np.uint8)
     alpha = len(group) == 1 and channels in (2, 4)
     colours = channels - alpha
-    rgba[..., 3] = planes[-1] if alpha else 255
+    rgba[..., 3] = texels[..., -1] if alpha else 255
     grey = len(group) == 1 and colours == 1
-    rgba[..., : 3 if grey else colours] = planes[:colours].transpose(1, 2, 0)
+    rgba[..., : 3 if grey else colours] = texels[..., :colours]
     return rgba
