@@ -51,7 +51,7 @@ LARGE_THREADS = (1, 2)
 def main() -> None:
     options = _options()
     encoders = contenders(
-        options.efforts, options.rivals, options.only, with_etcpak=not options.no_etcpak
+        options.efforts, options.rivals, options.only, with_packages=not options.no_packages
     )
     if not encoders:
         raise SystemExit("no encoder to measure: --efforts is empty and no rival fits --only")
@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--efforts", nargs="*", default=list(EFFORTS))
     parser.add_argument("--rivals", nargs="*", type=Path, default=[], help="shared libraries")
     parser.add_argument("--only", nargs="*", default=["*"], help="which rivals: names or patterns")
-    parser.add_argument("--no-etcpak", action="store_true")
+    parser.add_argument("--no-packages", action="store_true")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each, fewer if it is slow")
     parser.add_argument("--textures", type=Path, help="a folder of materials")
     parser.add_argument("--large", type=Path, help="the picture to tile to 8192 x 8192")

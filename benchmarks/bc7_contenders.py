@@ -32,16 +32,16 @@ class Contender(NamedTuple):
 
 
 def contenders(
-    efforts: list[str], libraries: list[Path], only: list[str], *, with_etcpak: bool
+    efforts: list[str], libraries: list[Path], only: list[str], *, with_packages: bool
 ) -> list[Contender]:
-    """smalti at each effort, etcpak if it is there, and each library's encoders that fit `only`."""
+    """smalti at each effort, the packages that are there, and libraries' encoders that fit `only`."""
     version = f"smalti {smalti.__version__}"
     found = [
         Contender(effort, version, partial(encode_image, effort=effort), ours=True)
         for effort in efforts
     ]
-    if with_etcpak:
-        found += _etcpak()
+    if with_packages:
+        found += _etcpak() + _ispc_texcomp() + _bc7enc()
     for path in libraries:
         found += [
             contender
@@ -65,6 +65,57 @@ def _etcpak() -> list[Contender]:
         return etcpak.compress_bc7(image.tobytes(), width, height, parameters)
 
     return [Contender("etcpak linear", f"etcpak {importlib.metadata.version('etcpak')}", encode)]
+
+
+def _ispc_texcomp() -> list[Contender]:
+    """Intel's ISPC texture compressor; its profiles with alpha where a picture has any."""
+    try:
+        import ispc_texcomp
+    except ImportError:
+        return []
+    version = f"ispc-texcomp {importlib.metadata.version('ispc-texcomp')}"
+
+    def encode(image: np.ndarray, profile: str) -> bytes:
+        height, width = image.shape[:2]
+        alpha = "" if (image[..., 3] == 255).all() else "alpha_"
+        settings = ispc_texcomp.BC7EncSettings.from_profile(alpha + profile)
+        surface = ispc_texcomp.RGBASurface(image.tobytes(), width, height)
+        return ispc_texcomp.compress_blocks_bc7(surface, settings)
+
+    return [
+        Contender(f"ispc-texcomp {profile}", version, partial(encode, profile=profile))
+        for profile in ("ultrafast", "fast", "slow")
+    ]
+
+
+def _bc7enc() -> list[Contender]:
+    """bc7enc-py: bc7enc_rdo's encoder (modes 1, 5, 6 and 7) with linear weights."""
+    try:
+        import bc7enc
+    except ImportError:
+        return []
+    parameters = bc7enc.bc7enc_compress_block_params_init()
+    parameters.m_perceptual = False
+    parameters.m_weights[:] = [1, 1, 1, 1]
+
+    def encode(image: np.ndarray) -> bytes:
+        height, width = image.shape[:2]
+        image = np.ascontiguousarray(image)
+        blocks = np.empty(height // BLOCK_SIDE * (width // BLOCK_SIDE) * BLOCK_BYTES, np.uint8)
+        bc7enc.bc7.compress_image(
+            ctypes.c_void_p(image.ctypes.data),
+            ctypes.c_int(width),
+            ctypes.c_int(height),
+            ctypes.c_void_p(blocks.ctypes.data),
+            ctypes.byref(parameters),
+        )
+        return blocks.tobytes()
+
+    return [
+        Contender(
+            "bc7enc-py linear", f"bc7enc-py {importlib.metadata.version('bc7enc-py')}", encode
+        )
+    ]
 
 
 class RivalLibrary:

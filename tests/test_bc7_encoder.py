@@ -14,6 +14,8 @@ from bc7_pictures import (
     made_alpha,
     made_picture,
 )
+from native_builds import on_every_build
+from smalti import native
 from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import ENGINES, encode_image
 from smalti.bc7.metric import METRICS
@@ -91,6 +93,38 @@ def test_the_search_knows_the_error_of_its_block(effort):
         difference = texels.astype(int) - decode_block(block)
         difference[texels[:, 3] == 0, :3] = 0
         assert (difference**2).sum() == error
+
+
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_every_instruction_set_and_number_of_threads_writes_the_same(effort):
+    pictures = [*hostile(8, 32).values(), made_alpha(32, 32), crop("plant", 60, 60, 32, 32)]
+    image = np.concatenate([*pictures, crop("astronaut", 100, 60, 90, 32)])
+    image = np.concatenate([image] * (8 if effort in ("ultrafast", "fast") else 2), axis=1)
+
+    def blocks():
+        return (np.frombuffer(encode_image(image, effort=effort), dtype=np.uint8),)
+
+    (one,) = on_every_build(blocks)
+    native.set_threads(3)
+    try:
+        (three,) = blocks()
+    finally:
+        native.set_threads(None)
+    assert one.tobytes() == three.tobytes()
+
+
+def test_a_block_depends_on_its_own_texels_only():
+    image = np.concatenate([crop("cat", 60, 80, 64, 64), made_alpha(64, 64)])
+    whole = np.frombuffer(encode_image(image), dtype=np.uint8).reshape(32, 16, 16)
+    for row, column in [(0, 0), (3, 15), (17, 4), (31, 9)]:
+        alone = image[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        assert encode_image(alone) == whole[row, column].tobytes()
+
+
+def test_three_channels_are_opaque_ones():
+    image = crop("astronaut", 60, 60, 37, 41)
+    for options in ({}, {"effort": "pca"}, {"rdo": 2.0}):
+        assert encode_image(image[..., :3].copy(), **options) == encode_image(image, **options)
 
 
 def test_ranking_finds_what_lies_off_the_best_lines():

@@ -1,6 +1,7 @@
 // BC7 encoder: all eight modes, the best of those that are worth a trial.
 //
-//   texels --+-- alpha 255 throughout --> mode 6 -> modes 1, 3, 0, 2 by rank -> modes 5, 4 --+--> 16 bytes
+//   texels --+-- alpha 255 throughout --> mode 6 -> modes 1, 3, 0, 2 by rank -> modes 5, 4 --+-->
+//   16 bytes
 //            +-- else -----------------> modes 5, 4, 6 -> mode 7 by rank ----------------------+
 //
 // Each step is done for all blocks of a wave that still need it, LANES at a time. Floor: a fit of
@@ -145,12 +146,13 @@ inline void try_ranked(Wave &wave, const Metric &metric, const Effort &effort, S
     }
     live.count = kept;
     try_lines<S, KIND>(wave, metric, effort, scratch.first, first, scratch.trial);
-    if (KIND == OPAQUE) try_lines<S, KIND>(wave, metric, effort, scratch.second, second, scratch.trial);
+    if (KIND == OPAQUE)
+      try_lines<S, KIND>(wave, metric, effort, scratch.second, second, scratch.trial);
   }
 }
 
-// What the block leaves off its best line and along it, once alpha or a colour is taken out, and the
-// square sum of that one about its mean.
+// What the block leaves off its best line and along it, once alpha or a colour is taken out, and
+// the square sum of that one about its mean.
 inline void rank_rotation(const Wave &wave, const Metric &metric, int rotation, Scratch &scratch) {
   const vfloat zero(0.0f), one(1.0f), sixteenth(1.0f / 16);
   for (int start = 0; start < scratch.live.count; start += LANES) {
@@ -164,8 +166,8 @@ inline void rank_rotation(const Wave &wave, const Metric &metric, int rotation, 
     const Matrix3 whole = scatter(sums[0]);
     const vfloat trace = max(whole.a + whole.d + whole.f, zero);
     const Matrix3 m = squared(squared(scaled(whole, one / (trace + one))));
-    const vfloat power = m.a * m.a + m.d * m.d + m.f * m.f +
-                         vfloat(2.0f) * (m.b * m.b + m.c * m.c + m.e * m.e);
+    const vfloat power =
+        m.a * m.a + m.d * m.d + m.f * m.f + vfloat(2.0f) * (m.b * m.b + m.c * m.c + m.e * m.e);
     const vfloat largest = sqrt(sqrt(sqrt(power))) * (trace + one);
     vfloat x = zero, xx = zero;
     for (int t = 0; t < 16; ++t) {
@@ -181,7 +183,8 @@ inline void rank_rotation(const Wave &wave, const Metric &metric, int rotation, 
 constexpr float SECOND_SHARE[2] = {1.0f / 30, 1.0f / 150}; // of a lone channel's, 4 and 8 steps
 
 // Modes 4 and 5 on opaque blocks: one channel, or opaque alpha, gets indices of its own.
-inline void try_rotations(Wave &wave, const Metric &metric, const Effort &effort, Scratch &scratch) {
+inline void try_rotations(Wave &wave, const Metric &metric, const Effort &effort,
+                          Scratch &scratch) {
   constexpr int WAYS[3][2] = {{5, 0}, {4, 0}, {4, 1}}; // mode, index selection
   const Queue &live = scratch.live;
   for (int i = 0; i < live.count; ++i) scratch.tried[i] = 0;
@@ -195,14 +198,16 @@ inline void try_rotations(Wave &wave, const Metric &metric, const Effort &effort
       const float lone = SECOND_SHARE[mode == 4 && !selection];
       scratch.first.count = 0;
       for (int i = 0; i < live.count; ++i) {
-        const float expected = (expect.off * scratch.off[i] + share * scratch.along[i] +
-                                expect.rounding) + lone * scratch.lone[i];
+        const float expected =
+            (expect.off * scratch.off[i] + share * scratch.along[i] + expect.rounding) +
+            lone * scratch.lone[i];
         if (scratch.tried[i] >= effort.apart) continue;
         if (effort.hope * expected >= wave.error[live.number[i]]) continue;
         ++scratch.tried[i];
         scratch.first.add(live.number[i], 0);
       }
-      try_apart<OPAQUE>(wave, metric, effort, scratch.first, mode, rotation, selection, scratch.trial);
+      try_apart<OPAQUE>(wave, metric, effort, scratch.first, mode, rotation, selection,
+                        scratch.trial);
     }
   }
 }

@@ -84,7 +84,8 @@ struct Axis3 {
 // The column of the greatest diagonal entry.
 SIMD_INLINE Axis3 greatest_column(const Matrix3 &m) {
   const vmask first = (m.a >= m.d) & (m.a >= m.f), second = m.d >= m.f;
-  return {select(first, m.a, select(second, m.b, m.c)), select(first, m.b, select(second, m.d, m.e)),
+  return {select(first, m.a, select(second, m.b, m.c)),
+          select(first, m.b, select(second, m.d, m.e)),
           select(first, m.c, select(second, m.e, m.f))};
 }
 

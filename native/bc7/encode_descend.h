@@ -1,5 +1,5 @@
-// Moving an endpoint's codes by single steps while that lowers the error: for each subset by itself,
-// a line through some of a block's texels.
+// Moving an endpoint's codes by single steps while that lowers the error: for each subset by
+// itself, a line through some of a block's texels.
 #pragma once
 
 #include "bc7/encode_lines.h"
@@ -8,7 +8,8 @@ namespace smalti::SMALTI_ISA {
 namespace encoding {
 
 // The moves: steps of the first end and of the second, and which colours make them, a bit each.
-constexpr float MOVES[8][2] = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}, {1, 1}, {-1, -1}, {1, -1}, {-1, 1}};
+constexpr float MOVES[8][2] = {{1, 0}, {-1, 0},  {0, 1},  {0, -1},
+                               {1, 1}, {-1, -1}, {1, -1}, {-1, 1}};
 constexpr int ALL_COLOURS = 7;
 constexpr int TOGETHER[7] = {1, 2, 4, ALL_COLOURS, 3, 5, 6};
 
@@ -56,8 +57,8 @@ struct MoveScratch {
 
 // Texels of LANES subsets; those that a lane lacks count nothing. Returns the greatest count.
 template <AlphaKind KIND>
-inline int load_subsets(const Wave &wave, const Metric &metric, int rotation, vint number,
-                        vint low, vint high, vint count, Trial<1, KIND> &trial) {
+inline int load_subsets(const Wave &wave, const Metric &metric, int rotation, vint number, vint low,
+                        vint high, vint count, Trial<1, KIND> &trial) {
   int32_t counts[LANES];
   store(counts, count);
   int most = 0;

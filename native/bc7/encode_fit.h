@@ -19,7 +19,8 @@ SIMD_INLINE vfloat widen(vfloat code, int bits) {
   return fma_exact(code, vfloat(wide), floor(code * vfloat(repeat)));
 }
 
-// Sums over a subset's texels, of weights in 64ths. Colours count by their visibility, alpha always.
+// Sums over a subset's texels, of weights in 64ths. Colours count by their visibility, alpha
+// always.
 struct Sums {
   vfloat n, w, ww, x[3], wx[3];
   vfloat alpha_n, alpha_w, alpha_ww, alpha, alpha_wx;
@@ -39,7 +40,8 @@ struct Line {
   SIMD_INLINE Line(vfloat n_, vfloat w_, vfloat ww) : n(n_), w(w_) {
     const vfloat zero(0.0f), one(1.0f);
     const vfloat spread = n * ww - w * w;
-    const vmask flat = spread < vfloat(1.0f / 32); // all texels at one step: both ends to their mean
+    const vmask flat =
+        spread < vfloat(1.0f / 32); // all texels at one step: both ends to their mean
     one_nth = select(n > zero, one / n, zero);
     inverse = select(flat, zero, one / spread);
     const vfloat uu = (vfloat(4096.0f) * n - vfloat(128.0f) * w) + ww, uw = vfloat(64.0f) * w - ww;
@@ -101,7 +103,8 @@ struct Rounding {
   }
 };
 
-// The codes of a subset's two ends for its sums, by the best pair of p-bits of `first` .. `last` - 1.
+// The codes of a subset's two ends for its sums, by the best pair of p-bits of `first` .. `last`
+// - 1.
 template <bool ALPHA>
 inline void fit_codes(const Sums &sums, Shape shape, int first, int last, const vfloat *held,
                       vfloat (*codes)[4]) {

@@ -20,7 +20,8 @@ constexpr int QUANTISERS = 8;
 constexpr float MARGINS[2][QUANTISERS] = {{0, 0.35f, 0, 0.5f, 0.7f, 0.2f, 0.9f, -0.2f},
                                           {0, 0.35f, 0.5f, 0, 0.7f, 0.9f, 0.2f, -0.2f}};
 
-constexpr float ROUNDER = 12582912.0f; // 1.5 * 2^23: x + ROUNDER - ROUNDER is x to the nearest whole
+constexpr float ROUNDER =
+    12582912.0f; // 1.5 * 2^23: x + ROUNDER - ROUNDER is x to the nearest whole
 
 SIMD_INLINE vfloat to_nearest(vfloat x) { return (x + vfloat(ROUNDER)) - vfloat(ROUNDER); }
 SIMD_INLINE vfloat clamp(vfloat x, float low, float high) {
@@ -28,10 +29,12 @@ SIMD_INLINE vfloat clamp(vfloat x, float low, float high) {
 }
 
 // The decoder's interpolation weight of 64, never halfway between two.
-SIMD_INLINE vfloat weight_of_index(vfloat index, float step) { return to_nearest(index * vfloat(step)); }
+SIMD_INLINE vfloat weight_of_index(vfloat index, float step) {
+  return to_nearest(index * vfloat(step));
+}
 
-// Where alpha is: nowhere, all texels being opaque; on the lines; or with indices of its own. Unless
-// it is nowhere, colour errors count by visibility.
+// Where alpha is: nowhere, all texels being opaque; on the lines; or with indices of its own.
+// Unless it is nowhere, colour errors count by visibility.
 enum AlphaKind { OPAQUE, ON_LINES, APART };
 
 // One try of one mode, for LANES blocks.
@@ -46,11 +49,11 @@ struct Trial {
   Subsets<S> subsets;
   vfloat index[16], weight[16];
   vfloat codes[S][2][4], ends[S][2][4];
-  vfloat place[16];   // along the axis of a texel's subset, in 64ths of a step
-  vfloat held[S][2];  // alpha that an endpoint must have, or FREE
-  vfloat apart;       // error of a channel with indices of its own
-  int rotation = 0;   // that channel, 1 to 3; its row then holds opaque alpha
-  int count = 16;     // texels
+  vfloat place[16];  // along the axis of a texel's subset, in 64ths of a step
+  vfloat held[S][2]; // alpha that an endpoint must have, or FREE
+  vfloat apart;      // error of a channel with indices of its own
+  int rotation = 0;  // that channel, 1 to 3; its row then holds opaque alpha
+  int count = 16;    // texels
 
   Trial(const Wave &wave, const Metric &metric_, Shape shape_, const Group &group)
       : metric(metric_), shape(shape_), subsets(group.partition), apart(0.0f) {
@@ -95,8 +98,9 @@ struct Trial {
           continue;
         }
         const vmask other = s ? subsets.has(s, t) : mask_from_bits(0);
-        const vmask inside = s ? other : S == 3 ? !(subsets.has(1, t) | subsets.has(2, t))
-                                                : !subsets.has(1, t);
+        const vmask inside = s        ? other
+                             : S == 3 ? !(subsets.has(1, t) | subsets.has(2, t))
+                                      : !subsets.has(1, t);
         low[s] = min(low[s], select(inside, p, far));
         high[s] = max(high[s], select(inside, p, -far));
       }
@@ -105,13 +109,12 @@ struct Trial {
     for (int s = 0; s < S; ++s)
       density[s] = select(high[s] > low[s], steps / (high[s] - low[s]), vfloat(0.0f));
     for (int t = 0; t < 16; ++t)
-      place[t] =
-          to_nearest((place[t] - subsets.pick(t, low, 1)) * subsets.pick(t, density, 1));
+      place[t] = to_nearest((place[t] - subsets.pick(t, low, 1)) * subsets.pick(t, density, 1));
   }
 
-  // Fill `index` and `weight`: in each subset by the best of some uniform quantisers of `place`, the
-  // one whose indices explain most of the places' variance.
-  // rank: 0 for the best, 1 for the next that scores otherwise, and so on.
+  // Fill `index` and `weight`: in each subset by the best of some uniform quantisers of `place`,
+  // the one whose indices explain most of the places' variance. rank: 0 for the best, 1 for the
+  // next that scores otherwise, and so on.
   void first_indices(int quantisers, int rank) {
     const vfloat zero(0.0f), top(float(shape.top));
     vfloat score[QUANTISERS][S], scale[QUANTISERS], shift[QUANTISERS];
@@ -261,8 +264,9 @@ struct Trial {
   vfloat choose() {
     const vfloat zero(0.0f);
     const float top = float(shape.top), step = 64.0f / top;
-    vfloat ray[S][6];           // x, y, z, w, o: a texel's place, in steps; and v, by alpha alone
-    vfloat base[S][4], span[S][4]; // a little over half above an endpoint; the way to the other / 64
+    vfloat ray[S][6]; // x, y, z, w, o: a texel's place, in steps; and v, by alpha alone
+    vfloat base[S][4],
+        span[S][4]; // a little over half above an endpoint; the way to the other / 64
     for (int s = 0; s < S; ++s) {
       vfloat d[4] = {zero, zero, zero, zero};
       for (int c = 0; c < CHANNELS; ++c) {
@@ -349,7 +353,8 @@ struct Trial {
   // Fit the ends of a subset to the present indices, by p-bits `first` .. `last` - 1.
   void fit(int s, const Sums &sums, int first, int last) {
     fit_codes<ALPHA>(sums, shape, first, last, held[s], codes[s]);
-    if (rotation) codes[s][0][rotation - 1] = codes[s][1][rotation - 1] = vfloat(float((1 << shape.bits) - 1));
+    if (rotation)
+      codes[s][0][rotation - 1] = codes[s][1][rotation - 1] = vfloat(float((1 << shape.bits) - 1));
     for (int e = 0; e < 2; ++e)
       for (int c = 0; c < CHANNELS; ++c) ends[s][e][c] = widen(codes[s][e][c], shape.bits);
   }

@@ -72,8 +72,9 @@ inline void pack_mode(const Coding &coding, uint8_t *block) {
     const uint32_t change = (ends[2 * s] ^ ends[2 * s + 1]) & colours;
     ends[2 * s] ^= change;
     ends[2 * s + 1] ^= change;
-    index ^= spread(mode.subsets == 1 ? 0xFFFF : PARTITIONS.texels[mode.subsets - 1][partition][s]) *
-             ((1u << bits) - 1);
+    index ^=
+        spread(mode.subsets == 1 ? 0xFFFF : PARTITIONS.texels[mode.subsets - 1][partition][s]) *
+        ((1u << bits) - 1);
   }
   if (apart && second >> (second_bits - 1) & 1) {
     const uint32_t change = (ends[0] ^ ends[1]) & ~colours;

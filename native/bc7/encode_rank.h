@@ -1,13 +1,13 @@
 // Which partitions are worth a trial: the error of the best lines, from moments alone.
 //
-// A subset of n texels with scatter matrix A (their products about the mean) leaves tr A - m off its
-// best line, where m is A's largest eigenvalue, and has m along it, of which the steps of an index
-// leave a share. Both come from sums over texels, without any fit. Texels are seen in the plane of
-// their block's two greatest axes, where m is the root of a quadratic; what lies off that plane is
-// off every partition's lines.
+// A subset of n texels with scatter matrix A (their products about the mean) leaves tr A - m off
+// its best line, where m is A's largest eigenvalue, and has m along it, of which the steps of an
+// index leave a share. Both come from sums over texels, without any fit. Texels are seen in the
+// plane of their block's two greatest axes, where m is the root of a quadratic; what lies off that
+// plane is off every partition's lines.
 //
-// A partition takes four texels a row: their sums are made once for all sixteen subsets of a row, so
-// that a sum over a subset of the block is three additions.
+// A partition takes four texels a row: their sums are made once for all sixteen subsets of a row,
+// so that a sum over a subset of the block is three additions.
 #pragma once
 
 #include "bc7/encode_axes.h"
@@ -20,16 +20,16 @@ namespace encoding {
 struct Expect {
   float off, along, rounding;
 };
-constexpr Expect EXPECT[MODE_COUNT] = {
-    {1.2f, 1.0f / 150, 25.0f}, {1.2f, 1.0f / 150, 20.0f}, {1.6f, 1.0f / 80, 70.0f},
-    {1.2f, 1.0f / 30, 10.0f},  {1.2f, 1.0f / 30, 60.0f},  {1.2f, 1.0f / 30, 10.0f},
-    {1.2f, 1.0f / 300, 10.0f}, {1.5f, 1.0f / 30, 40.0f}};
+constexpr Expect EXPECT[MODE_COUNT] = {{1.2f, 1.0f / 150, 25.0f}, {1.2f, 1.0f / 150, 20.0f},
+                                       {1.6f, 1.0f / 80, 70.0f},  {1.2f, 1.0f / 30, 10.0f},
+                                       {1.2f, 1.0f / 30, 60.0f},  {1.2f, 1.0f / 30, 10.0f},
+                                       {1.2f, 1.0f / 300, 10.0f}, {1.5f, 1.0f / 30, 40.0f}};
 
 constexpr float NEVER = 131071.0f; // 128 times that, and a place below 128, is exact
 constexpr float MOST = NEVER - 1;  // to expect of a trial
 
-// Places in the plane of the two greatest axes, in thirds (so that sums of their products are exact in
-// every metric), and what lies off it.
+// Places in the plane of the two greatest axes, in thirds (so that sums of their products are exact
+// in every metric), and what lies off it.
 constexpr float THIRDS = 3.0f;
 
 struct Plane {
@@ -52,8 +52,8 @@ struct Plane {
     rest = squared(scaled(rest, one / (left + vfloat(1e-30f))));
     const Axis3 near = unit(greatest_column(rest));
     const vfloat slant = near.x * first.x + near.y * first.y + near.z * first.z;
-    const Axis3 second = unit({near.x - slant * first.x, near.y - slant * first.y,
-                               near.z - slant * first.z});
+    const Axis3 second =
+        unit({near.x - slant * first.x, near.y - slant * first.y, near.z - slant * first.z});
     sum_u = sum_v = sum_uu = sum_uv = sum_vv = zero;
     for (int t = 0; t < 16; ++t) {
       u[t] = place(first, texels, t);
@@ -95,7 +95,8 @@ struct RowSums {
   SIMD_INLINE void fill(const vfloat *values) {
     for (int r = 0; r < 4; ++r) {
       row[r][0] = vfloat(0.0f);
-      for (int i = 1; i < 16; ++i) row[r][i] = row[r][i & (i - 1)] + values[4 * r + __builtin_ctz(i)];
+      for (int i = 1; i < 16; ++i)
+        row[r][i] = row[r][i & (i - 1)] + values[4 * r + __builtin_ctz(i)];
     }
   }
   SIMD_INLINE vfloat over(int texels) const {
@@ -107,7 +108,8 @@ struct RowSums {
 // What a subset of n texels with these sums leaves off its best line and along it; adds both.
 SIMD_INLINE void split_scatter(int n, vfloat u, vfloat v, vfloat uu, vfloat uv, vfloat vv,
                                vfloat &off, vfloat &along) {
-  const vfloat count(static_cast<float>(n)), by(0.5f / (THIRDS * THIRDS) / float(n)); // half of a sum
+  const vfloat count(static_cast<float>(n)),
+      by(0.5f / (THIRDS * THIRDS) / float(n)); // half of a sum
   const vfloat a = count * uu - u * u, b = count * uv - u * v, d = count * vv - v * v;
   const vfloat trace = a + d, difference = a - d, twice = b + b;
   const vfloat root = sqrt(difference * difference + twice * twice);
@@ -188,8 +190,9 @@ inline void rank(const Wave &wave, const Metric &metric, int trials, const Queue
       if (WEIGHTED) {
         const int member = MEMBERS.bits[1][0][p], n = count_of(member);
         const vfloat x = a.over(member), xx = aa.over(member), rest_x = alpha - x;
-        const vfloat inside = (xx - x * x * vfloat(1.0f / float(n))) +
-                              ((alpha_square - xx) - rest_x * rest_x * vfloat(1.0f / float(16 - n)));
+        const vfloat inside =
+            (xx - x * x * vfloat(1.0f / float(n))) +
+            ((alpha_square - xx) - rest_x * rest_x * vfloat(1.0f / float(16 - n)));
         along += vfloat(metric.aa) * inside;
       }
       const Expect &e = EXPECT[first], &f = EXPECT[second];

@@ -52,8 +52,7 @@ struct Record {
     float errors[LANES];
     store(number, group.number);
     store(errors, error);
-    store(words[0],
-          vint(mode | rotation << 10 | selection << 12) | group.partition << 4);
+    store(words[0], vint(mode | rotation << 10 | selection << 12) | group.partition << 4);
     for (int i = 0; i < 6; ++i) store(words[1 + i], ends[i]);
     for (int i = 0; i < 2; ++i) {
       store(words[7 + i], index[i]);

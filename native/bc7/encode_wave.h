@@ -1,8 +1,8 @@
 // What the encoder's parts share: efforts, the metric, a wave of blocks and what they store.
 //
 // Blocks are in lanes: LANES of them are searched at once, each lane with texels, partition and
-// endpoints of its own. A wave is enough blocks for those that still need the same step to be packed
-// densely into lanes, however few of a picture's blocks they are.
+// endpoints of its own. A wave is enough blocks for those that still need the same step to be
+// packed densely into lanes, however few of a picture's blocks they are.
 #pragma once
 
 #include "bc7/tables.h"
@@ -38,8 +38,8 @@ struct Shape {
   int bits, top;
   PbitKind kind;
 };
-constexpr Shape SHAPES[MODE_COUNT] = {{5, 7, OWN_PBITS}, {7, 7, SHARED_PBIT}, {5, 3, NO_PBIT},
-                                      {8, 3, OWN_PBITS}, {5, 3, NO_PBIT},     {7, 3, NO_PBIT},
+constexpr Shape SHAPES[MODE_COUNT] = {{5, 7, OWN_PBITS},  {7, 7, SHARED_PBIT}, {5, 3, NO_PBIT},
+                                      {8, 3, OWN_PBITS},  {5, 3, NO_PBIT},     {7, 3, NO_PBIT},
                                       {8, 15, OWN_PBITS}, {6, 3, OWN_PBITS}};
 
 // What is made least: `metric.metric` in Python.
@@ -65,8 +65,8 @@ SIMD_INLINE Metric read_metric(const float *given) {
 
 // What a block stores.
 struct Coding {
-  uint32_t head;                // mode, from bit 4 partition, 10 rotation, 12 index selection
-  uint32_t ends[6];             // [2 subset + endpoint]: codes of R, G, B, A, p-bit lowest; a byte each
+  uint32_t head;    // mode, from bit 4 partition, 10 rotation, 12 index selection
+  uint32_t ends[6]; // [2 subset + endpoint]: codes of R, G, B, A, p-bit lowest; a byte each
   uint32_t index[2], second[2]; // a nibble a texel
 };
 constexpr int CODING_WORDS = sizeof(Coding) / 4;
@@ -126,7 +126,8 @@ SIMD_INLINE vfloat in_quarters(vfloat a) {
 
 // Texel `t` of each lane, which is number `at` of the wave's texels.
 template <bool WEIGHTED>
-SIMD_INLINE void load_texel(const Wave &wave, vint at, const Metric &metric, int t, Texels &texels) {
+SIMD_INLINE void load_texel(const Wave &wave, vint at, const Metric &metric, int t,
+                            Texels &texels) {
   const vint byte(255);
   const vfloat middle(128.0f);
   const vint word = gather(wave.words, at);
