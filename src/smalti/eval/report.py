@@ -5,7 +5,6 @@ import dataclasses
 import io
 import json
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ def write_report(
     """Write `folder/report.html`, whole or not at all.
 
     The page has the curves, the table, the verdicts, and a viewer with the original and what every
-    file decodes to, losslessly. The compressed files are decoded anew for it. Where the pictures
+    file decodes to, losslessly. The compressed files are decoded anew for it where `compare` has not just done so. Where the pictures
     are too many or too large for a page of about 25 MB, the viewer has a crop around the most
     detailed place of each, and at worst not every picture; the page says so. The numbers are
     always those of whole pictures, all of them.
@@ -63,8 +62,9 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     content = _numbers(results)
     content["pictures"] = _pictures(results, device, on_progress)
-    content["inferno"] = _inferno()
-    parts = files("smalti.eval")
+    parts = Path(__file__).parent
+    # The colour map inferno of Smith and van der Walt (CC0): 256 colours, six digits each.
+    content["inferno"] = "".join((parts / "inferno.hex").read_text(encoding="utf-8").split())
     page = (parts / "report.html").read_text(encoding="utf-8")
     for placeholder, text in {
         "/*STYLE*/": (parts / "report.css").read_text(encoding="utf-8"),
@@ -144,7 +144,7 @@ def _pictures(
                 "crop": crop._asdict(),
                 "original": _data_uri(x, crop),
                 "decoded": {
-                    row.contender: _data_uri(_decoded(row, results.folder, device), crop)
+                    row.contender: _data_uri(_decoded(row, results, device), crop)
                     for row in rows[name]
                 },
             }
@@ -197,9 +197,11 @@ def _most_detailed(x: np.ndarray, side: int) -> Window:
     return Window(int(tops[row]), int(lefts[column]), rows, columns)
 
 
-def _decoded(row: Row, folder: Path, device: str) -> np.ndarray:
+def _decoded(row: Row, results: Results, device: str) -> np.ndarray:
+    if (held := results.decoded.get((row.picture, row.contender))) is not None:
+        return held
     size = Size(row.channels, row.height, row.width)
-    data = (folder / row.file).read_bytes()
+    data = (results.folder / row.file).read_bytes()
     return decode(data, resolve(row.contender), size, device=device)
 
 
@@ -212,14 +214,6 @@ def _data_uri(levels: np.ndarray, crop: Window) -> str:
         buffer, "WEBP", lossless=True, quality=0, method=1
     )
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _inferno() -> str:
-    """256 colours of the map as hexadecimal digits, six for each."""
-    from matplotlib import colormaps
-
-    colours = colormaps["inferno"](np.arange(256), bytes=True)
-    return np.ascontiguousarray(colours[:, :3]).tobytes().hex()
 
 
 def _safe_json(content: dict[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from smalti import registry
 from smalti.codec import Codec, Resizes, Samples, TrainedCodec
@@ -86,6 +88,8 @@ class Results:
     sources: dict[str, Path]  # picture name -> the user's file
     rows: tuple[Row, ...]
     conditions: tuple[dict[str, Any], ...]  # of each run that these rows come from, latest last
+    # (picture, contender) -> what was decoded just now, H W C uint8: some of it, as memory allows
+    decoded: dict[tuple[str, str], np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def failures(self) -> tuple[Row, ...]:

@@ -24,6 +24,7 @@ __all__ = ["compare", "default_contenders"]
 
 WARM_UP_SIDE = 32  # texels
 HELD_PICTURES = 16  # in memory; of more, each is read anew for every contender
+HELD_DECODED = 2**28  # bytes of decoded pictures, kept for the page
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -75,6 +76,8 @@ def compare(
     (folder / "files").mkdir(parents=True, exist_ok=True)
     log = Log(folder, device)
     rows: list[Row] = []
+    decoded: dict[tuple[str, str], np.ndarray] = {}
+    held = 0
     total = len(sources) * len(chosen)
     pictures = [_Picture(name, path) for name, path in sources.items()]
     for contender in chosen:
@@ -91,15 +94,18 @@ def compare(
                 def on_step(done: int, steps: int, text: str = text) -> None:
                     on_progress(len(rows), total, f"{text}, step {done} of {steps}")
 
-                row = _measure(picture, contender, folder, device, on_step)
+                row, x_hat = _measure(picture, contender, folder, device, on_step)
                 log.append(row)
+                if x_hat is not None and held + x_hat.nbytes <= HELD_DECODED:
+                    held += x_hat.nbytes
+                    decoded[row.picture, row.contender] = x_hat
             rows.append(row)
         own = rows[-len(pictures) :]
         if whole := [row for row in own if not row.error]:
             on_mean(mean(whole, len(own) - len(whole)))
     on_progress(total, total, "done")
     by_picture = tuple(row for name in sources for row in rows if row.picture == name)
-    return Results(folder, sources, by_picture, log.conditions_of(rows))
+    return Results(folder, sources, by_picture, log.conditions_of(rows), decoded)
 
 
 def _names(pictures: Sequence[Path]) -> dict[str, Path]:
@@ -158,7 +164,8 @@ def _measure(
     folder: Path,
     device: str,
     on_step: Callable[[int, int], None],
-) -> Row:
+) -> tuple[Row, np.ndarray | None]:
+    """The row, and the decoded picture where there is one."""
     failure = picture.error
     row = Row(
         picture=picture.name,
@@ -174,7 +181,7 @@ def _measure(
         megapixels=picture.width * picture.height / 1e6,
     )
     if failure:
-        return dataclasses.replace(row, error=failure)
+        return dataclasses.replace(row, error=failure), None
     x = picture.levels
     try:
         started = time.perf_counter()
@@ -187,7 +194,7 @@ def _measure(
         x_hat = decode(data, contender, _size(x), device=device)
         decode_seconds = time.perf_counter() - started
         quality = metrics.quality(x, x_hat, threads=native.threads())
-        return dataclasses.replace(
+        whole = dataclasses.replace(
             row,
             bytes=path.stat().st_size,
             bpp=8 * path.stat().st_size / (row.width * row.height),
@@ -200,7 +207,8 @@ def _measure(
             file_sha256=hashlib.sha256(data).hexdigest(),
         )
     except SmaltiError as cause:
-        return dataclasses.replace(row, error=str(cause))
+        return dataclasses.replace(row, error=str(cause)), None
+    return whole, x_hat
 
 
 def _warm_up(contender: Contender, channels: int, device: str) -> None:
