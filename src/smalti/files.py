@@ -7,7 +7,7 @@ from pathlib import Path
 WRITTEN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp")
 PICTURE_SUFFIXES: tuple[str, ...] = (*WRITTEN_SUFFIXES, ".gif", ".jxl")
 
-MAX_PIXELS = 2**26  # of a picture, unless told otherwise: 8192 x 8192, 0.8 GB as RGB of float32
+MAX_PIXELS = 2**26  # of a picture, unless told otherwise: 8192 x 8192, 0.2 GB as RGB of 8 bits
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

@@ -5,11 +5,14 @@
 sRGB-encoded, straight alpha. C says what the picture is: 2 grey and alpha, 3 RGB, 4 RGBA.
 
 picture    what people hand over as a picture -> H W C
+resize     pictures at other sizes
+transfer   sRGB and linear light
 samples    8 bits, 16 bits, floats: from one to another; alpha and orientation
 reading    a file -> H W C, by Pillow
 tiff       the TIFF layouts that Pillow does not read
 jpeg_xl    JPEG XL, by an optional package
 colour     ICC profiles and CMYK -> sRGB
+plugins    the formats that Pillow does not know from the start
 writing    8 or 16 bits a sample -> the bytes of a file
 refusals   pictures that are too large, and what other libraries say of damaged ones
 """

@@ -15,13 +15,14 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from smalti.errors import ImageError, MissingExtraError
-from smalti.image.colour import cmyk_to_rgb, to_srgb
 from smalti.image.jpeg_xl import JPEG_XL_MAGIC, read_jpeg_xl
+from smalti.image.plugins import register
 from smalti.image.refusals import check_size, reason
 from smalti.image.samples import checked_range, straight_alpha, top_value, upright
 from smalti.image.tiff import TIFF_MAGIC, is_planar_16, read_by_tifffile
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")  # the phone format MPO is a JPEG
+# As Pillow names them, first those that it knows from the start; the phone format MPO is a JPEG.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "AVIF", "TIFF")
 
 _STRIP = 1 << 20  # bytes
 
@@ -79,8 +80,11 @@ def _pixels(file: IO[bytes], max_pixels: int) -> np.ndarray:
         if isinstance(found, np.ndarray):
             return found
         file = io.BytesIO(found)  # a JPEG
+    kind = _kind(start)
+    if kind:
+        register(kind)
     try:
-        picture = Image.open(file, formats=_FORMATS)
+        picture = Image.open(file, formats=[kind] if kind else _FORMATS)
     except Image.UnidentifiedImageError:
         if start.startswith(TIFF_MAGIC):
             return read_by_tifffile(file, max_pixels)
@@ -94,8 +98,19 @@ def _pixels(file: IO[bytes], max_pixels: int) -> np.ndarray:
         if array is None:
             array = _samples(picture, profile)
         if profile and picture.mode != "CMYK":
+            from smalti.image.colour import to_srgb
+
             array = to_srgb(array, profile)
         return upright(array, _orientation(picture))
+
+
+def _kind(start: bytes) -> str:
+    """Which of the formats with a plugin of their own begins so; empty for the others."""
+    if start.startswith(TIFF_MAGIC):
+        return "TIFF"
+    if start.startswith(b"RIFF") and start[8:] == b"WEBP":
+        return "WEBP"
+    return "AVIF" if start[4:8] == b"ftyp" else ""
 
 
 def of_pillow(picture: Image.Image) -> np.ndarray:
@@ -103,7 +118,11 @@ def of_pillow(picture: Image.Image) -> np.ndarray:
     try:
         profile = picture.info.get("icc_profile")
         array = _samples(picture, profile)
-        return to_srgb(array, profile) if profile and picture.mode != "CMYK" else array
+        if profile and picture.mode != "CMYK":
+            from smalti.image.colour import to_srgb
+
+            return to_srgb(array, profile)
+        return array
     except ImageError as error:
         raise ImageError(f"this Pillow image {error}") from error
     except Exception as error:  # it may be decoded only now
@@ -153,6 +172,8 @@ def _samples(picture: Image.Image, profile: bytes | None) -> np.ndarray:
             array = top_value(array) - array  # white is zero, which Pillow minds at 8 bits only
         return _with_colour_key(array, key)
     if mode == "CMYK":
+        from smalti.image.colour import cmyk_to_rgb
+
         return np.array(cmyk_to_rgb(picture, profile))
     if mode in ("P", "PA"):
         return np.array(picture.convert("RGBA" if mode == "PA" or key is not None else "RGB"))

@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image
 
 from smalti.errors import ImageError
-from smalti.image.colour import to_srgb
 from smalti.image.refusals import check_size
 from smalti.image.samples import checked_range, straight_alpha, top_value, upright
 
@@ -61,6 +60,8 @@ def read_by_tifffile(file: IO[bytes], max_pixels: int) -> np.ndarray:
             array = straight_alpha(array)
         profile = page.tags.valueof(34675)
         if profile:
+            from smalti.image.colour import to_srgb
+
             array = to_srgb(array, profile)
         return upright(array, page.tags.valueof(274))
 

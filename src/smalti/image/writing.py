@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from smalti.image.plugins import register
+
 # Suffix -> format as Pillow names it; the suffixes are files.WRITTEN_SUFFIXES.
 FORMAT_OF = {
     ".png": "PNG",
@@ -32,6 +34,7 @@ def encode(levels: np.ndarray, kind: str, quality: int) -> bytes:
         "AVIF": {"quality": quality, "subsampling": "4:4:4"},
         "TIFF": {"compression": "tiff_adobe_deflate"},
     }.get(kind, {})
+    register(kind)
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
