@@ -3,6 +3,7 @@
 native/bc7/encode*.h has the same numbers; tests/test_bc7_encoder.py compares what comes out.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +78,7 @@ ALL_COLOURS = (0, 1, 2)
 TOGETHER = ((0,), (1,), (2,), ALL_COLOURS, (0, 1), (0, 2), (1, 2))  # colours that it moves at once
 
 
+@functools.cache
 def solid_codes() -> np.ndarray:
     """[value, endpoint]: 7-bit codes of mode 5 between which index 1 is exactly that value."""
     code = np.arange(128)
