@@ -1,10 +1,14 @@
 """Without an optional package a command is one sentence that names the install command."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import smalti
 
 # Runs commands in one process in which some packages cannot be found.
 SCRIPT = """
@@ -61,7 +65,11 @@ def test_one_sentence(missing, tmp_path):
     packages = sorted({package for package, _ in missing.values()})
     given = json.dumps([packages, [command.split() for command in missing]])
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, given], capture_output=True, text=True, cwd=tmp_path
+        [sys.executable, "-c", SCRIPT, given],
+        env=os.environ | {"PYTHONPATH": str(Path(smalti.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])

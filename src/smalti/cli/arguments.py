@@ -126,10 +126,11 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: st
 
 
 class _Tuple(argparse.Action):
-    """Several values as a tuple; none of an argument are its default."""
+    """Several values as a tuple; none of an argument are its default, none of an option none."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
-        setattr(namespace, self.dest, tuple(values) or self.default or ())
+        default = () if option_string else self.default or ()
+        setattr(namespace, self.dest, tuple(values) or default)
 
 
 def _kind(annotation: Any) -> tuple[Any, str | int | None]:
