@@ -390,8 +390,27 @@ SIMD_INLINE vfloat max(vfloat a, vfloat b) {
   return select(a > b, a, b);
 #endif
 }
+#if SIMD_AVX512
+#define SIMD_CHOOSE(name, neon) \
+  SIMD_INLINE vint name(vint a, vint b) { return int_lanes(_mm512_##name##_epi32(__m512i(a.v), __m512i(b.v))); }
+#elif SIMD_AVX2
+#define SIMD_CHOOSE(name, neon) \
+  SIMD_INLINE vint name(vint a, vint b) { return int_lanes(_mm256_##name##_epi32(__m256i(a.v), __m256i(b.v))); }
+#elif SIMD_SSE4
+#define SIMD_CHOOSE(name, neon) \
+  SIMD_INLINE vint name(vint a, vint b) { return int_lanes(_mm_##name##_epi32(__m128i(a.v), __m128i(b.v))); }
+#elif SIMD_NEON
+#define SIMD_CHOOSE(name, neon) \
+  SIMD_INLINE vint name(vint a, vint b) { return int_lanes(neon(int32x4_t(a.v), int32x4_t(b.v))); }
+#endif
+#ifdef SIMD_CHOOSE
+SIMD_CHOOSE(min, vminq_s32)
+SIMD_CHOOSE(max, vmaxq_s32)
+#undef SIMD_CHOOSE
+#else
 SIMD_INLINE vint min(vint a, vint b) { return select(a < b, a, b); }
 SIMD_INLINE vint max(vint a, vint b) { return select(a > b, a, b); }
+#endif
 SIMD_INLINE vfloat abs(vfloat a) { return as_float(as_bits(a) & vint(0x7FFFFFFF)); }
 SIMD_INLINE vint abs(vint a) { return max(a, -a); }
 
@@ -481,39 +500,56 @@ SIMD_INLINE void store_pairs(const vint (&x)[16 / LANES], int32_t (&pairs)[8]) {
   for (int p = 0; p < HALF; ++p)
     store(pairs + p * LANES, (x[p] & vint(0xFFFF)) | (x[p + HALF] << 16));
 #endif
+#ifdef __GNUC__
+  asm("" : "+m"(pairs)); // each is read in every lane: cheaper from memory than out of a vector
+#endif
 }
 
-// The sums over all lanes of four vectors.
-SIMD_INLINE void totals(const vint (&a)[4], int32_t (&sum)[4]) {
+// The sums over all lanes of each vector.
 #if SIMD_AVX512 || SIMD_AVX2 || SIMD_SSE4
-  // each vector's quarters of four numbers added up, then the four numbers of each
-  __m128i quarter[4];
-  for (int i = 0; i < 4; ++i) {
+// Its quarters, of four numbers, added up.
+SIMD_INLINE __m128i sum_of_quarters(vint a) {
 #if SIMD_AVX512
-    const __m512i v = __m512i(a[i].v);
-    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
-    quarter[i] = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  const __m512i v = __m512i(a.v);
+  const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 #elif SIMD_AVX2
-    const __m256i v = __m256i(a[i].v);
-    quarter[i] = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  const __m256i v = __m256i(a.v);
+  return _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
 #else
-    quarter[i] = __m128i(a[i].v);
-#endif
-  }
-  const __m128i four = _mm_hadd_epi32(_mm_hadd_epi32(quarter[0], quarter[1]),
-                                      _mm_hadd_epi32(quarter[2], quarter[3]));
-  sum[0] = _mm_extract_epi32(four, 0);
-  sum[1] = _mm_extract_epi32(four, 1);
-  sum[2] = _mm_extract_epi32(four, 2);
-  sum[3] = _mm_extract_epi32(four, 3);
-#else
-  for (int i = 0; i < 4; ++i) {
-    uint32_t total = 0;
-    for (int lane = 0; lane < LANES; ++lane) total += uint32_t(a[i].v[lane]);
-    sum[i] = int32_t(total);
-  }
+  return __m128i(a.v);
 #endif
 }
+// Of each pair of lanes the two vectors' numbers, a b a b ...: as sums of two of theirs.
+SIMD_INLINE vint interleaved_sums(vint a, vint b) {
+#if SIMD_AVX512
+  return int_lanes(_mm512_add_epi32(_mm512_unpacklo_epi32(__m512i(a.v), __m512i(b.v)),
+                                    _mm512_unpackhi_epi32(__m512i(a.v), __m512i(b.v))));
+#elif SIMD_AVX2
+  return int_lanes(_mm256_add_epi32(_mm256_unpacklo_epi32(__m256i(a.v), __m256i(b.v)),
+                                    _mm256_unpackhi_epi32(__m256i(a.v), __m256i(b.v))));
+#else
+  return int_lanes(_mm_add_epi32(_mm_unpacklo_epi32(__m128i(a.v), __m128i(b.v)),
+                                 _mm_unpackhi_epi32(__m128i(a.v), __m128i(b.v))));
+#endif
+}
+SIMD_INLINE void totals(vint a, vint b, int32_t (&sum)[2]) {
+  const __m128i four = sum_of_quarters(interleaved_sums(a, b));
+  const uint64_t two = uint64_t(_mm_cvtsi128_si64(_mm_add_epi32(four, _mm_unpackhi_epi64(four, four))));
+  sum[0] = int32_t(uint32_t(two));
+  sum[1] = int32_t(uint32_t(two >> 32));
+}
+#else
+SIMD_INLINE void totals(vint a, vint b, int32_t (&sum)[2]) {
+  uint32_t total[2] = {0, 0};
+  for (int lane = 0; lane < LANES; ++lane) {
+    total[0] += uint32_t(a.v[lane]);
+    total[1] += uint32_t(b.v[lane]);
+  }
+  sum[0] = int32_t(total[0]);
+  sum[1] = int32_t(total[1]);
+}
+#endif
 
 // a b + c where neither the product nor the sum is rounded, as of small whole numbers: one
 // instruction where there is one, else two, with the same bits.

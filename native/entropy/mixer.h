@@ -1,5 +1,6 @@
-// One binary decision of the plane coder: nine adaptive probabilities and three distributions, mixed
-// in the logistic domain, refined, coded, and learnt from (docs/ENTROPY.md, sections 3, 7, 9).
+// One binary decision of the plane coder: nine adaptive probabilities and three distributions,
+// mixed in the logistic domain, refined, coded, and learnt from (docs/ENTROPY.md, sections 3, 7,
+// 9).
 //
 // Contexts, slots and inputs lie in lanes. Numbers are those of the document, of 32 bits where it
 // has 64: what a product of two of them would exceed is taken apart into halves. Weights fit: the
@@ -68,14 +69,15 @@ struct Model {
       for (int i = 0; i < PADDED; ++i) row[i] = i < CONTEXTS ? 4000 : i < INPUTS ? 12000 : 0;
     for (auto &row : refinement)
       for (int j = 0; j < KNOTS; ++j)
-        row[j] = ENTROPY.squash[clamp(160 * j - 2880, -SQUASH_LIMIT, SQUASH_LIMIT) + SQUASH_LIMIT] << 6;
+        row[j] = ENTROPY.squash[clamp(160 * j - 2880, -SQUASH_LIMIT, SQUASH_LIMIT) + SQUASH_LIMIT]
+                 << 6;
     for (int32_t &slot : runs) slot = 7 << 27;
     for (int32_t &n : updates) n = 0;
     for (uint32_t &hash : context) hash = 0;
   }
 
-  // Where a node's slots are. The processor is asked for them at once: in tables of megabytes most of
-  // a decision's time would else be spent waiting for memory.
+  // Where a node's slots are. The processor is asked for them at once: in tables of megabytes most
+  // of a decision's time would else be spent waiting for memory.
   SIMD_INLINE void locate(uint32_t node, Places &places) const {
     for (int p = 0; p < PARTS; ++p) {
       const vint hash = load(reinterpret_cast<const int32_t *>(context) + p * LANES);
@@ -117,7 +119,8 @@ struct Model {
   }
 
   // One decision for a whole stretch of equal values.
-  template <class Coder> SIMD_INLINE int decide_run(Coder &coder, int bit, int which) {
+  template <class Coder>
+  SIMD_INLINE int decide_run(Coder &coder, int bit, int which) {
     const int32_t slot = runs[which];
     bit = coder.bit(bit, uint32_t(clamp(slot >> 14, 1, 65535)));
     runs[which] = adapted(slot, bit);
@@ -131,8 +134,8 @@ private:
     constexpr uint32_t FACTOR = 0x2C1B3C6D;
     hash = hash ^ vint(int32_t(node * 0x9E3779B1u));
     const vint odd = -(hash & vint(1));
-    const vint half = shift_right_logical(hash, 1) * vint(int32_t(FACTOR)) +
-                      (odd & vint(int32_t(FACTOR >> 1)));
+    const vint half =
+        shift_right_logical(hash, 1) * vint(int32_t(FACTOR)) + (odd & vint(int32_t(FACTOR >> 1)));
     const vint lane = lane_numbers() + vint(part * LANES);
     const vint table = select(lane < vint(CONTEXTS), lane, vint(0));
     return (shift_right_logical(half, 14) & vint((1 << log_size) - 1)) + (table << log_size);
@@ -144,8 +147,8 @@ private:
     return (two << (vint(16) - ((p & vint(1)) << 4))) >> 16;
   }
 
-  // dot = sum of w x >> 16, within the table of squash, for two mixers. A weight is 65536 h + l with
-  // l of 16 bits and a sign: the sum is that of h x, plus that of l x >> 16.
+  // dot = sum of w x >> 16, within the table of squash, for two mixers. A weight is 65536 h + l
+  // with l of 16 bits and a sign: the sum is that of h x, plus that of l x >> 16.
   SIMD_INLINE static void mix(const Inputs &x, const int32_t *w_0, const int32_t *w_1,
                               int32_t (&dot)[2]) {
     vint sums[4] = {vint(0), vint(0), vint(0), vint(0)};
@@ -157,10 +160,11 @@ private:
         sums[2 + m] += pair_products(w[m], low);
       }
     }
-    int32_t total[4];
-    totals(sums, total);
+    int32_t total[2], part[2];
+    totals(sums[0], sums[1], total);
+    totals(sums[2], sums[3], part);
     for (int m = 0; m < 2; ++m)
-      dot[m] = clamp(total[m] + (total[2 + m] >> 16), -SQUASH_LIMIT, SQUASH_LIMIT);
+      dot[m] = clamp(total[m] + (part[m] >> 16), -SQUASH_LIMIT, SQUASH_LIMIT);
   }
 
   SIMD_INLINE void learn(const Places &places, const Inputs &slot, int bit) {
@@ -184,8 +188,8 @@ private:
     const vint high((step >> 8) & 0xFFFF), low(step & 255);
     for (int p = 0; p < PARTS; ++p) {
       int32_t *const w = weights[mixer] + p * LANES;
-      const vint by = pair_products(x.part[p], high) +
-                      ((pair_products(x.part[p], low) + vint(1 << 17)) >> 8);
+      const vint by =
+          pair_products(x.part[p], high) + ((pair_products(x.part[p], low) + vint(1 << 17)) >> 8);
       store(w, load(w) + (by >> 10));
     }
     updates[mixer] = n < 300 ? n + 1 : 300;

@@ -1,5 +1,6 @@
 // Planes of small integers <-> bytes: neighbours, contexts and the order of decisions
-// (docs/ENTROPY.md, sections 4 to 8). Encoder and decoder are one function of the range coder's type.
+// (docs/ENTROPY.md, sections 4 to 8). Encoder and decoder are one function of the range coder's
+// type.
 
 #include "entropy/mixer.h"
 #include "kernel.h"
@@ -14,8 +15,8 @@ SIMD_INLINE static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 SIMD_INLINE static int32_t greatest(int32_t a, int32_t b) { return a > b ? a : b; }
 SIMD_INLINE static int32_t distance(int32_t a, int32_t b) { return a < b ? b - a : a - b; }
 
-// a / b rounded down, for 0 <= a < 2^53. Exact: a quotient that is no whole number is at least 1 / b
-// below the next one, which is more than the rounding of a float64.
+// a / b rounded down, for 0 <= a < 2^53. Exact: a quotient that is no whole number is at least 1 /
+// b below the next one, which is more than the rounding of a float64.
 SIMD_INLINE static int64_t divide(int64_t a, int64_t b) { return int64_t(double(a) / double(b)); }
 
 // A logistic distribution's share below a border, 30 bits: t in 1/2^14, linear between entries.
@@ -56,7 +57,8 @@ SIMD_INLINE static int32_t code_tree(Coder &coder, Model &model, const Predictor
     const int32_t middle = base + (1 << shift);
     int bit = value >> shift & 1; // the decoder finds it out
     for (uint32_t b = 0; b < 2; ++b)
-      if (Coder::DECODES || b == uint32_t(bit)) model.locate(2 * node + b, places[1 - depth % 2][b]);
+      if (Coder::DECODES || b == uint32_t(bit))
+        model.locate(2 * node + b, places[1 - depth % 2][b]);
     if (middle < levels.count) {
       const int32_t border = levels.scaled(2 * middle - levels.count) * 16;
       int64_t cut[3];
@@ -122,7 +124,8 @@ static bool code_row(Coder &coder, Model &model, Predictor &linear, const Plane 
     const bool flat = w == n && w == nw && w == ne;
     if (flat && nee == w && x >= no_run_before) {
       int64_t length = 1;
-      while (x + length < width && (!above || x + length + 2 >= width || above[x + length + 2] == w))
+      while (x + length < width &&
+             (!above || x + length + 2 >= width || above[x + length + 2] == w))
         ++length;
       if (length >= MIN_RUN) {
         int same = 1;
@@ -196,7 +199,8 @@ static bool code_row(Coder &coder, Model &model, Predictor &linear, const Plane 
     if (flat) {
       const int equals = (nee == w) + 2 * (ww == w) + 4 * (nn == w);
       const int32_t share[3] = {0, 0, 0};
-      same = model.decide(coder, value == w, places, share, FLAG, 17 + 16 * 17 + equals, 16 * 17 + equals);
+      same = model.decide(coder, value == w, places, share, FLAG, 17 + 16 * 17 + equals,
+                          16 * 17 + equals);
       if (same) value = w;
     }
     if (!same)
@@ -215,7 +219,8 @@ static int log_size_of(int64_t count) {
 }
 
 // Whether the shape is one, some plane is to be coded, and there is room for the slots.
-template <class Args> static bool usable(const Args &args) {
+template <class Args>
+static bool usable(const Args &args) {
   if (args.planes < 1 || args.height < 1 || args.width < 1) return false;
   constexpr int64_t most = INT64_C(1) << 40; // values
   if (args.planes > MAX_LEVELS || args.width > most || args.height > most / args.width ||

@@ -1,8 +1,8 @@
 // Linear prediction of one plane from its neighbours (docs/ENTROPY.md, section 6).
 //
 // Recursive least squares with a window of about 256 values: of the features x and the value t the
-// sums A = E[x x'] and b = E[x t] are kept, and A k = b is solved by one sweep of coordinate descent
-// a value. What needs only the features (A, and A k) is computed before the value is known.
+// sums A = E[x x'] and b = E[x t] are kept, and A k = b is solved by one sweep of coordinate
+// descent a value. What needs only the features (A, and A k) is computed before the value is known.
 //
 // |x| < 2^13 and the window bound A and b by 2^34 + 2^8; |k| <= 2^18, so sums stay below 2^57.
 #pragma once
@@ -40,7 +40,8 @@ struct Levels {
   int32_t count;
   int bits; // of the highest value
 
-  SIMD_INLINE explicit Levels(int32_t count) : count(count), bits(bit_length(uint32_t(count - 1))) {}
+  SIMD_INLINE explicit Levels(int32_t count)
+      : count(count), bits(bit_length(uint32_t(count - 1))) {}
   SIMD_INLINE int32_t scaled(int32_t x) const {
     return bits <= 13 ? x * (1 << (13 - bits)) : x >> (bits - 13);
   }
@@ -53,15 +54,15 @@ struct Levels {
 };
 
 struct Predictor {
-  alignas(64) int64_t features[ROW];         // of the value at hand, 0 behind the last
-  alignas(64) int64_t covariance[ROW][ROW];  // A, symmetric
-  alignas(64) int64_t correlation[ROW];      // b
-  alignas(64) int64_t coefficients[ROW];     // k, 65536 is 1
-  alignas(64) int64_t product[ROW];          // A k
-  alignas(64) int64_t inverse[ROW];          // about 2^64 / (A_ii + 2^26)
+  alignas(64) int64_t features[ROW];        // of the value at hand, 0 behind the last
+  alignas(64) int64_t covariance[ROW][ROW]; // A, symmetric
+  alignas(64) int64_t correlation[ROW];     // b
+  alignas(64) int64_t coefficients[ROW];    // k, 65536 is 1
+  alignas(64) int64_t product[ROW];         // A k
+  alignas(64) int64_t inverse[ROW];         // about 2^64 / (A_ii + 2^26)
   int32_t error[18]; // mean absolute errors: by activity, overall, of the fixed prediction
   int32_t seen[18];
-  int count;         // of features
+  int count; // of features
 
   void begin(int features_of_plane) {
     *this = {};
@@ -77,9 +78,7 @@ struct Predictor {
   }
 
   // All that the features alone decide; before `learn`.
-  SIMD_INLINE void prepare() {
-    count <= 8 ? prepare<8>() : prepare<16>();
-  }
+  SIMD_INLINE void prepare() { count <= 8 ? prepare<8>() : prepare<16>(); }
 
   SIMD_INLINE void learn(int32_t target, int32_t mu, int32_t mu_fixed, int activity) {
     if (!seen[activity]) {
@@ -100,7 +99,8 @@ private:
     seen[which] = seen[which] < most ? seen[which] + 1 : most;
   }
 
-  template <int WIDTH> SIMD_INLINE void prepare() {
+  template <int WIDTH>
+  SIMD_INLINE void prepare() {
     constexpr int PARTS = WIDTH / LONGS;
     vlong x[PARTS], sums[PARTS];
     for (int p = 0; p < PARTS; ++p) {
@@ -122,7 +122,8 @@ private:
       inverse[i] = int64_t(18446744073709551616.0 / double(covariance[i][i] + (1 << 26)));
   }
 
-  template <int WIDTH> SIMD_INLINE void sweep(int32_t target) {
+  template <int WIDTH>
+  SIMD_INLINE void sweep(int32_t target) {
     const vlong t = vlong(int64_t(target));
     alignas(64) int64_t gradient[WIDTH];
     for (int p = 0; p < WIDTH; p += LONGS) {

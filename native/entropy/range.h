@@ -26,7 +26,8 @@ struct RangeDecoder {
   uint32_t range = 0xFFFFFFFF;
   bool sound;
 
-  SIMD_INLINE RangeDecoder(const uint8_t *data, int64_t size) : data(data), size(size), position(0) {
+  SIMD_INLINE RangeDecoder(const uint8_t *data, int64_t size)
+      : data(data), size(size), position(0) {
     code = next_four();
     position = 4;
     sound = code < range;

@@ -1,8 +1,8 @@
 // Grid values of a fitted picture <-> bytes: the context model in integers, and the range coder
 // (docs/FORMAT.md, codec `fitted`). Encoder and decoder are one function of the range coder's type.
 //
-// A value waits for the one to its left, whose value the processor foresees as the one nearest to its
-// mean. So what counts is the way from mean to mean: two layers of 16, each a vector of sums.
+// A value waits for the one to its left, whose value the processor foresees as the one nearest to
+// its mean. So what counts is the way from mean to mean: two layers of 16, each a vector of sums.
 
 #include "entropy/range.h"
 #include "fits/probabilities.h"
@@ -14,12 +14,12 @@ namespace {
 
 constexpr int NEAR = 12, COARSE = 5, INPUTS = NEAR + COARSE;
 constexpr int HIDDEN = 16;
-constexpr int REACH = 3;      // of the neighbours, up, left and right
-constexpr int FRACTION = 8;   // bits after the point of an activation
-constexpr int TOP = 32767;    // of an activation
-constexpr int CLAMP = 255;    // of a neighbour
-constexpr int FURTHER = 20;   // decisions "one further"; what is left is an Elias gamma code
-constexpr int RATE = 6;       // a probability moves by 1/2^RATE of what it is wrong by
+constexpr int REACH = 3;    // of the neighbours, up, left and right
+constexpr int FRACTION = 8; // bits after the point of an activation
+constexpr int TOP = 32767;  // of an activation
+constexpr int CLAMP = 255;  // of a neighbour
+constexpr int FURTHER = 20; // decisions "one further"; what is left is an Elias gamma code
+constexpr int RATE = 6;     // a probability moves by 1/2^RATE of what it is wrong by
 constexpr int LIMIT = 1 << 15;
 constexpr int MAX_WEIGHT = 2047; // so that sums stay below 2^31
 constexpr int PARTS = HIDDEN / LANES;
@@ -27,18 +27,26 @@ constexpr int PARTS = HIDDEN / LANES;
 // Rows of the network's table: bias and a row an input, of each layer in turn.
 constexpr int BIAS_2 = 1 + INPUTS, BIAS_3 = BIAS_2 + 1 + HIDDEN, TABLE_ROWS = BIAS_3 + 3;
 
-// The rows of neighbours in memory, and the inputs that two numbers side by side are; -1: none.
-// Those of the value's own row come from registers.
-enum { ABOVE, ABOVE_2, ABOVE_3, C_ABOVE, C_HERE, C_BELOW, ROWS };
+// Inputs in pairs, as two numbers side by side in a row of neighbours; -1: none. Those of the
+// value's own row come from registers, those of the coarser grid are summed for all values that
+// look at them.
+enum { ABOVE, ABOVE_2, ABOVE_3, ROWS };
+enum { C_ABOVE, C_HERE, C_BELOW, C_ROWS };
 struct Pair {
   int row, column, inputs[2];
 };
-constexpr Pair PAIRS[] = {
-    {ABOVE, -2, {6, 2}},    {ABOVE, 0, {1, 3}},   {ABOVE, 2, {7, -1}},  {ABOVE_2, -1, {8, 5}},
-    {ABOVE_2, 1, {9, -1}},  {ABOVE_3, 0, {11, -1}}, {C_ABOVE, 0, {15, -1}}, {C_HERE, -1, {13, 12}},
-    {C_HERE, 1, {14, -1}},  {C_BELOW, 0, {16, -1}},
+constexpr Pair NEAR_PAIRS[] = {
+    {ABOVE, -2, {6, 2}},   {ABOVE, 0, {1, 3}},    {ABOVE, 2, {7, -1}},
+    {ABOVE_2, -1, {8, 5}}, {ABOVE_2, 1, {9, -1}}, {ABOVE_3, 0, {11, -1}},
 };
-constexpr int IN_MEMORY = sizeof(PAIRS) / sizeof(PAIRS[0]);
+constexpr Pair COARSE_PAIRS[] = {
+    {C_ABOVE, 0, {15, -1}},
+    {C_HERE, -1, {13, 12}},
+    {C_HERE, 1, {14, -1}},
+    {C_BELOW, 0, {16, -1}},
+};
+constexpr int NEARS = sizeof(NEAR_PAIRS) / sizeof(Pair),
+              COARSES = sizeof(COARSE_PAIRS) / sizeof(Pair);
 constexpr int OWN_ROW[2][2] = {{0, 4}, {10, -1}}; // W and WW; WWW
 
 struct Hidden {
@@ -53,60 +61,73 @@ SIMD_INLINE int32_t within(int32_t a, int32_t low, int32_t high) {
 SIMD_INLINE int32_t two(int32_t low, int32_t high) {
   return int32_t((uint32_t(low) & 0xFFFF) | uint32_t(high) << 16);
 }
+SIMD_INLINE int32_t two_at(const int16_t *p) { return two(p[0], p[1]); }
 
 // The network, its weights in pairs: two inputs' side by side in each lane.
 struct Network {
-  Hidden own[2], memory[IN_MEMORY], second[HIDDEN / 2], bias_1, bias_2, mean, log_inverse;
+  Hidden own[2], near[NEARS], coarse[COARSES], second[HIDDEN / 2];
+  Hidden bias_1, bias_2, mean, log_inverse;
   int32_t bias_mean, bias_log;
   int k; // weights are whole numbers / 2^k
 
   SIMD_INLINE void load_from(const int32_t *table, int bits) {
     k = bits;
-    for (int i = 0; i < 2; ++i) own[i] = pair(table + HIDDEN, OWN_ROW[i][0], OWN_ROW[i][1]);
-    for (int i = 0; i < IN_MEMORY; ++i)
-      memory[i] = pair(table + HIDDEN, PAIRS[i].inputs[0], PAIRS[i].inputs[1]);
-    for (int i = 0; i < HIDDEN / 2; ++i)
-      second[i] = pair(table + (BIAS_2 + 1) * HIDDEN, i, i + HIDDEN / 2);
+    const int32_t *const first = table + HIDDEN;
+    for (int i = 0; i < 2; ++i) own[i] = pair(first, OWN_ROW[i]);
+    for (int i = 0; i < NEARS; ++i) near[i] = pair(first, NEAR_PAIRS[i].inputs);
+    for (int i = 0; i < COARSES; ++i) coarse[i] = pair(first, COARSE_PAIRS[i].inputs);
+    for (int i = 0; i < HIDDEN / 2; ++i) {
+      const int rows[2] = {i, i + HIDDEN / 2};
+      second[i] = pair(table + (BIAS_2 + 1) * HIDDEN, rows);
+    }
     bias_1 = row(table);
     bias_2 = row(table + BIAS_2 * HIDDEN);
-    mean = pair(table + (BIAS_3 + 1) * HIDDEN, 0, -1);
-    log_inverse = pair(table + (BIAS_3 + 1) * HIDDEN, 1, -1);
+    const int rows[2][2] = {{0, -1}, {1, -1}};
+    mean = pair(table + (BIAS_3 + 1) * HIDDEN, rows[0]);
+    log_inverse = pair(table + (BIAS_3 + 1) * HIDDEN, rows[1]);
     bias_mean = table[BIAS_3 * HIDDEN];
     bias_log = table[BIAS_3 * HIDDEN + 1];
   }
 
-  // Mean and log inverse width, in 1/256; `at[row]` points at the value's place in a row.
-  SIMD_INLINE void distribution(const int16_t *const (&at)[ROWS], int32_t w, int32_t ww, int32_t www,
-                                int32_t *mean_out, int32_t *log_out) const {
-    Hidden sums[2] = {bias_1, {}};
-    for (int i = 0; i < IN_MEMORY; ++i) {
-      int32_t both;
-      __builtin_memcpy(&both, at[PAIRS[i].row] + PAIRS[i].column, sizeof both);
-      add_product(sums[i % 2], memory[i], both);
-    }
-    add_product(sums[0], own[1], two(www, 0));
-    Hidden h1 = sums[0];
-    for (int p = 0; p < PARTS; ++p) h1.part[p] += sums[1].part[p];
+  // Of the first layer's sums, what the bias and the coarser grid give.
+  SIMD_INLINE void coarse_sums(const int16_t *const (&rows)[C_ROWS], int64_t x,
+                               int32_t *sums) const {
+    Hidden sum = bias_1;
+    for (int i = 0; i < COARSES; ++i)
+      add_product(sum, coarse[i], two_at(rows[COARSE_PAIRS[i].row] + x + COARSE_PAIRS[i].column));
+    for (int p = 0; p < PARTS; ++p) store(sums + p * LANES, sum.part[p]);
+  }
+
+  // Mean and log inverse width, in 1/256. `sums` are those of the coarser grid, `rows` those above.
+  SIMD_INLINE void distribution(const int32_t *sums, const int16_t *const (&rows)[ROWS], int64_t x,
+                                int32_t w, int32_t ww, int32_t www, int32_t *mean_out,
+                                int32_t *log_out) const {
+    Hidden chain[2] = {row(sums), {}};
+    for (int i = 0; i < NEARS; ++i)
+      add_product(chain[i % 2], near[i],
+                  two_at(rows[NEAR_PAIRS[i].row] + x + NEAR_PAIRS[i].column));
+    add_product(chain[0], own[1], two(www, 0));
+    Hidden h1;
+    for (int p = 0; p < PARTS; ++p) h1.part[p] = chain[0].part[p] + chain[1].part[p];
     add_product(h1, own[0], two(w, ww));
     const int left = FRACTION - k;
-    for (vint &h : h1.part) {
-      h = max(h, vint(0));
-      h = select(h <= vint(TOP >> left), h << left, vint(TOP));
-    }
+    for (vint &h : h1.part) h = min(max(h, vint(0)), vint((TOP >> left) + 1)) << left;
+    for (vint &h : h1.part) h = min(h, vint(TOP));
 
     int32_t pairs[HIDDEN / 2];
     store_pairs(h1.part, pairs);
     Hidden chains[4] = {bias_2, {}, {}, {}};
     for (int i = 0; i < HIDDEN / 2; ++i) add_product(chains[i % 4], second[i], pairs[i]);
-    vint total[4] = {vint(0), vint(0), vint(0), vint(0)};
+    vint total[2] = {vint(0), vint(0)};
     for (int p = 0; p < PARTS; ++p) {
-      const vint sum = (chains[0].part[p] + chains[1].part[p]) + (chains[2].part[p] + chains[3].part[p]);
+      const vint sum =
+          (chains[0].part[p] + chains[1].part[p]) + (chains[2].part[p] + chains[3].part[p]);
       const vint h2 = min(max(sum, vint(0)) >> k, vint(TOP));
       total[0] += pair_products(h2, mean.part[p]);
       total[1] += pair_products(h2, log_inverse.part[p]);
     }
-    int32_t sum[4];
-    totals(total, sum);
+    int32_t sum[2];
+    totals(total[0], total[1], sum);
     *mean_out = (bias_mean + sum[0]) >> k;
     *log_out = (bias_log + sum[1]) >> k;
   }
@@ -117,11 +138,11 @@ private:
     for (int p = 0; p < PARTS; ++p) r.part[p] = load(table + p * LANES);
     return r;
   }
-  SIMD_INLINE static Hidden pair(const int32_t *table, int a, int b) {
-    Hidden r = row(table + a * HIDDEN);
+  SIMD_INLINE static Hidden pair(const int32_t *table, const int (&rows)[2]) {
+    Hidden r = row(table + rows[0] * HIDDEN);
     for (int p = 0; p < PARTS; ++p) {
       r.part[p] = r.part[p] & vint(0xFFFF);
-      if (b >= 0) r.part[p] |= load(table + b * HIDDEN + p * LANES) << 16;
+      if (rows[1] >= 0) r.part[p] |= load(table + rows[1] * HIDDEN + p * LANES) << 16;
     }
     return r;
   }
@@ -130,7 +151,8 @@ private:
   }
 };
 
-template <class Coder> SIMD_INLINE int learnt_bit(Coder &coder, int bit, int32_t &probability) {
+template <class Coder>
+SIMD_INLINE int learnt_bit(Coder &coder, int bit, int32_t &probability) {
   const int32_t before = probability;
   bit = coder.bit(bit, uint32_t(within(before, 32, 65536 - 32)));
   probability = before + (((bit << 16) - before) >> RATE);
@@ -138,7 +160,8 @@ template <class Coder> SIMD_INLINE int learnt_bit(Coder &coder, int bit, int32_t
 }
 
 // What is left of a magnitude, 1 or more, as an Elias gamma code.
-template <class Coder> int32_t code_rest(Coder &coder, int32_t rest) {
+template <class Coder>
+int32_t code_rest(Coder &coder, int32_t rest) {
   int length = 0;
   while (length < 17 && coder.bit(rest >> (length + 1) > 0, 1 << 15)) ++length;
   int32_t held = 1;
@@ -154,21 +177,27 @@ SIMD_INLINE int32_t code_value(Coder &coder, Probabilities &learnt, int32_t valu
   const int32_t sixteenths = (mean + 8) >> 4;
   const int32_t middle = (sixteenths + 8) >> 4;
   const int place = sixteenths - 16 * middle + 8;
-  if (learnt_bit(coder, value == middle, learnt.nearest[width][place])) return middle;
+  // the encoder need not wait for the mean to know the value
+  if (learnt_bit(coder, value == middle, learnt.nearest[width][place]))
+    return Coder::DECODES ? middle : value;
   const int positive = learnt_bit(coder, value > middle, learnt.above[width][place]);
   const int32_t size = positive ? value - middle : middle - value;
   int32_t magnitude = 1;
   while (magnitude <= FURTHER &&
          learnt_bit(coder, size > magnitude, learnt.further[width][least(magnitude, DEPTHS) - 1]))
     ++magnitude;
-  if (magnitude > FURTHER) magnitude += code_rest(coder, size - magnitude + 1) - 1;
+  if (magnitude > FURTHER)
+    magnitude += code_rest(coder, size - magnitude + 1) - 1;
+  else if (!Coder::DECODES)
+    return value;
   return positive ? middle + magnitude : middle - magnitude;
 }
 
 // What one stream holds of one grid: SMALTI_FITS_PIECE numbers.
 struct Piece {
   int64_t offset, width, top, left, height, columns;
-  int64_t coarse_offset, coarse_width, coarse_top, coarse_left, coarse_height, coarse_columns, shift;
+  int64_t coarse_offset, coarse_width, coarse_top, coarse_left, coarse_height, coarse_columns,
+      shift;
 
   SIMD_INLINE explicit Piece(const int64_t *n)
       : offset(n[0]), width(n[1]), top(n[2]), left(n[3]), height(n[4]), columns(n[5]),
@@ -186,8 +215,14 @@ struct Piece {
   }
   // Of a row of neighbours, and of one of the coarser grid's, with what is read beside them.
   int64_t stride() const { return columns + 2 * REACH + 2; }
-  int64_t coarse_stride() const { return ((columns - 1) >> shift) + 5; }
-  int64_t scratch_of() const { return (REACH + 1) * stride() + 3 * coarse_stride(); }
+  int64_t coarse_columns_seen() const { return ((columns - 1) >> shift) + 1; }
+  int64_t coarse_stride() const { return coarse_columns_seen() + 4; }
+  // What Space takes, in 32-bit numbers.
+  int64_t scratch_of() const {
+    const int64_t halves =
+        (REACH + 1) * stride() + columns + C_ROWS * coarse_stride() + coarse_columns_seen();
+    return HIDDEN * (coarse_columns_seen() + 1) + (halves + 1) / 2;
+  }
 
 private:
   static bool inside(int64_t offset, int64_t width, int64_t top, int64_t left, int64_t height,
@@ -213,50 +248,80 @@ void fill_coarse(const Piece &piece, const int32_t *values, int64_t row, int16_t
     target[1 + i] = int16_t(within(from[i], -CLAMP, CLAMP));
 }
 
-// Whether any neighbour is not 0.
-SIMD_INLINE bool some(const int16_t *const (&at)[ROWS], int32_t own_row) {
-  uint32_t any = uint32_t(own_row);
-  for (const Pair &pair : PAIRS) {
-    uint16_t n[2] = {0, 0};
-    __builtin_memcpy(n, at[pair.row] + pair.column, pair.inputs[1] < 0 ? 2 : 4);
-    any |= uint32_t(n[0]) | uint32_t(n[1]);
+// Scratch of one piece.
+struct Space {
+  int32_t *sums;          // of the coarser grid, HIDDEN a column of it, aligned
+  int16_t *rows;          // of neighbours, clamped, with a margin: the value's own and three above
+  int16_t *coarse;        // three rows of the coarser grid, likewise
+  int16_t *some, *c_some; // whether any neighbour above, any in the coarser grid, is not 0
+
+  SIMD_INLINE Space(const Piece &piece, int32_t *scratch) {
+    sums =
+        reinterpret_cast<int32_t *>((reinterpret_cast<uintptr_t>(scratch) + 63) & ~uintptr_t(63));
+    rows = reinterpret_cast<int16_t *>(sums + HIDDEN * piece.coarse_columns_seen());
+    coarse = rows + (REACH + 1) * piece.stride();
+    some = coarse + C_ROWS * piece.coarse_stride();
+    c_some = some + piece.columns;
   }
-  return any != 0;
+};
+
+// What the values of one row, or of two, see of the coarser grid.
+SIMD_INLINE void look_at_coarse(const Piece &piece, const Network &network,
+                                const int16_t *const (&rows)[C_ROWS], const Space &space) {
+  for (int64_t x = 0; x < piece.coarse_columns_seen(); ++x) {
+    network.coarse_sums(rows, x, space.sums + x * HIDDEN);
+    const int16_t *const here = rows[C_HERE] + x;
+    space.c_some[x] = here[-1] | here[0] | here[1] | rows[C_ABOVE][x] | rows[C_BELOW][x];
+  }
+}
+
+SIMD_INLINE void look_above(const int16_t *const (&rows)[ROWS], int64_t columns, int16_t *some) {
+  const int16_t *const a = rows[ABOVE], *const b = rows[ABOVE_2], *const c = rows[ABOVE_3];
+  for (int64_t x = 0; x < columns; ++x)
+    some[x] = a[x - 2] | a[x - 1] | a[x] | a[x + 1] | a[x + 2] | b[x - 1] | b[x] | b[x + 1] | c[x];
 }
 
 template <class Coder>
 void code_piece(Coder &coder, Probabilities &learnt, const Network &network, const Piece &piece,
-                int32_t *values, int16_t *scratch) {
+                int32_t *values, int32_t *scratch) {
+  const Space space(piece, scratch);
   const int64_t stride = piece.stride(), coarse_stride = piece.coarse_stride();
-  int16_t *const rows = scratch, *const coarse = scratch + (REACH + 1) * stride;
-  for (int64_t i = 0; i < (REACH + 1) * stride; ++i) rows[i] = 0;
+  for (int64_t i = 0; i < (REACH + 1) * stride; ++i) space.rows[i] = 0;
   for (int64_t row = -1; row < 1; ++row)
-    fill_coarse(piece, values, row, coarse + (row + 3) % 3 * coarse_stride);
+    fill_coarse(piece, values, row, space.coarse + (row + 3) % 3 * coarse_stride);
 
-  const int16_t *at[ROWS];
-  for (const int16_t *&p : at) p = rows + REACH; // zeros
+  // What all have in common that see nothing but zeros
+  const int16_t *const zeros[ROWS] = {space.rows + REACH, space.rows + REACH, space.rows + REACH};
+  alignas(64) int32_t bias[HIDDEN];
+  for (int p = 0; p < PARTS; ++p) store(bias + p * LANES, network.bias_1.part[p]);
   int32_t quiet_mean, quiet_log;
-  network.distribution(at, 0, 0, 0, &quiet_mean, &quiet_log);
+  network.distribution(bias, zeros, 0, 0, 0, 0, &quiet_mean, &quiet_log);
 
   for (int64_t row = 0; row < piece.height; ++row) {
     const int64_t c_row = row >> piece.shift;
-    if (row == c_row << piece.shift)
-      fill_coarse(piece, values, c_row + 1, coarse + (c_row + 1) % 3 * coarse_stride);
-    int16_t *const here = rows + row % (REACH + 1) * stride + REACH;
-    const int16_t *const start[ROWS] = {
-        rows + (row + REACH) % (REACH + 1) * stride + REACH,
-        rows + (row + REACH - 1) % (REACH + 1) * stride + REACH,
-        rows + (row + REACH - 2) % (REACH + 1) * stride + REACH,
-        coarse + (c_row + 2) % 3 * coarse_stride + 1,
-        coarse + c_row % 3 * coarse_stride + 1,
-        coarse + (c_row + 1) % 3 * coarse_stride + 1,
+    if (row == c_row << piece.shift) {
+      fill_coarse(piece, values, c_row + 1, space.coarse + (c_row + 1) % 3 * coarse_stride);
+      const int16_t *const coarse[C_ROWS] = {
+          space.coarse + (c_row + 2) % 3 * coarse_stride + 1,
+          space.coarse + c_row % 3 * coarse_stride + 1,
+          space.coarse + (c_row + 1) % 3 * coarse_stride + 1,
+      };
+      look_at_coarse(piece, network, coarse, space);
+    }
+    int16_t *const here = space.rows + row % (REACH + 1) * stride + REACH;
+    const int16_t *const above[ROWS] = {
+        space.rows + (row + REACH) % (REACH + 1) * stride + REACH,
+        space.rows + (row + REACH - 1) % (REACH + 1) * stride + REACH,
+        space.rows + (row + REACH - 2) % (REACH + 1) * stride + REACH,
     };
+    look_above(above, piece.columns, space.some);
     int32_t *const own = values + piece.offset + (piece.top + row) * piece.width + piece.left;
     int32_t w = 0, ww = 0, www = 0;
     for (int64_t x = 0; x < piece.columns; ++x) {
-      for (int i = 0; i < ROWS; ++i) at[i] = start[i] + (i < C_ABOVE ? x : x >> piece.shift);
+      const int64_t c_x = x >> piece.shift;
       int32_t mean = quiet_mean, log_inverse = quiet_log;
-      if (some(at, w | ww | www)) network.distribution(at, w, ww, www, &mean, &log_inverse);
+      if (space.some[x] | space.c_some[c_x] | w | ww | www)
+        network.distribution(space.sums + c_x * HIDDEN, above, x, w, ww, www, &mean, &log_inverse);
       const int32_t coded = code_value(coder, learnt, own[x], mean, log_inverse);
       const int32_t value = within(coded, -LIMIT, LIMIT - 1); // of a forged file
       if (Coder::DECODES) own[x] = value;
@@ -268,7 +333,8 @@ void code_piece(Coder &coder, Probabilities &learnt, const Network &network, con
   }
 }
 
-template <class Args> bool usable(const Args &args) {
+template <class Args>
+bool usable(const Args &args) {
   if (args.streams < 1 || args.count < 1 || args.bits < 0 || args.bits > FRACTION) return false;
   for (int64_t i = 0; i < TABLE_ROWS * HIDDEN; ++i) {
     const int64_t row = i / HIDDEN;

@@ -7,8 +7,8 @@ namespace {
 typedef unsigned __int128 uint128;
 constexpr uint128 ONE = uint128(1) << 64;
 
-// exp(-y / 2^61) in 64 bits after the point, for y / 2^61 < 2^6: Taylor's series of y / 128, squared
-// seven times.
+// exp(-y / 2^61) in 64 bits after the point, for y / 2^61 < 2^6: Taylor's series of y / 128,
+// squared seven times.
 constexpr uint128 exp_of_minus(uint128 y) {
   const uint64_t small = uint64_t(y >> 4); // y / 128, 64 bits after the point
   uint128 sum = 0, term = ONE;
@@ -32,7 +32,8 @@ constexpr Probabilities made() {
     for (int depth = 0; depth < DEPTHS; ++depth)
       first.further[w][depth] = kept(exp_of_minus(16 * u) >> 48);
     for (int place = 0; place < PLACES; ++place) {
-      // beyond 1/2 above and below the whole number: masses exp(-u (1/2 - f)) / 2, exp(-u (1/2 + f)) / 2
+      // beyond 1/2 above and below the whole number: masses exp(-u (1/2 - f)) / 2, exp(-u (1/2 +
+      // f)) / 2
       const uint128 upper = exp_of_minus((16 - place) * u), lower = exp_of_minus(place * u);
       first.nearest[w][place] = kept((2 * ONE - upper - lower - 1) >> 49); // neither is ever 0
       // their ratio, from the smaller over the larger

@@ -61,8 +61,9 @@ typedef struct smalti_fits_encode_streams_args {
   int32_t bits;           /* weights are whole numbers / 2^bits, 0 .. 8 */
   const int32_t *values;  /* count, of all grids; -32768 .. 32767 */
   int64_t count;
-  int16_t *scratch;       /* streams x scratch_stride */
-  int64_t scratch_stride; /* of every piece at least 4 (width + 8) + 3 ((width - 1 >> shift) + 5) */
+  int32_t *scratch;       /* streams x scratch_stride */
+  int64_t scratch_stride; /* of every piece at least 16 (c + 1) + (5 width + 4 c + 45) / 2, where c =
+                           * (width - 1 >> shift) + 1 */
   uint8_t *data;          /* receives the bytes of stream s at offsets[s] .. offsets[s + 1] - 1 */
   const int64_t *offsets; /* streams + 1 */
   int64_t *sizes;         /* streams; receives how many bytes they are; if more than there is room
@@ -81,7 +82,7 @@ typedef struct smalti_fits_decode_streams_args {
   int32_t bits;           /* likewise */
   int32_t *values;        /* count; receives those of the streams' pieces */
   int64_t count;
-  int16_t *scratch; /* as in encoding */
+  int32_t *scratch; /* as in encoding */
   int64_t scratch_stride;
   const uint8_t *data;    /* the bytes of stream s at offsets[s] .. offsets[s + 1] - 1 */
   const int64_t *offsets; /* streams + 1 */

@@ -17,13 +17,12 @@ HIDDEN = 16  # units of each layer of the context model
 FRACTION = 8  # bits after the point of an activation
 MAX_WEIGHT = 2047  # of the context model's integers; sums stay below 2**31
 LIMIT = 1 << 15  # of values, both signs
-REACH = 3  # how far the context model looks up, left and right
 VALUE_BYTES = 1  # of most coded values, at most
 
 _STREAMS = {
     "pieces": "in i64", "first_piece": "in i64", "streams": "i64", "network": "in i32", "bits": "i32",
 }  # fmt: skip
-_SPACE = {"count": "i64", "scratch": "out i16", "scratch_stride": "i64"}
+_SPACE = {"count": "i64", "scratch": "out i32", "scratch_stride": "i64"}
 _encode = native.kernel(
     "fits_encode_streams", **_STREAMS, values="in i32", **_SPACE,
     data="out u8", offsets="in i64", sizes="out i64", threads="i32",
@@ -108,12 +107,13 @@ def _arguments(
         "pieces": rows,
         "first_piece": np.cumsum([0, *(len(stream) for stream in streams)], dtype=np.int64),
         "streams": len(streams), "network": table, "bits": k, "values": values,
-        "count": values.size, "scratch": np.empty(len(streams) * scratch, np.int16),
+        "count": values.size, "scratch": np.empty(len(streams) * scratch, np.int32),
         "scratch_stride": scratch, "threads": native.threads() if threads is None else threads,
     }  # fmt: skip
 
 
 def _scratch(piece: Piece) -> int:
-    """Numbers: a value's row and those above in reach, with margins, and three coarser rows."""
+    """Numbers that the kernel works in: sums of the coarser grid, rows of neighbours of half a number."""
     columns = piece.box[3]
-    return (REACH + 1) * (columns + 2 * REACH + 2) + 3 * ((columns - 1 >> piece.shift) + 5)
+    coarse = (columns - 1 >> piece.shift) + 1
+    return HIDDEN * (coarse + 1) + (5 * columns + 4 * coarse + 45) // 2

@@ -24,8 +24,8 @@ from smalti.entropy.reference_range import (
     new_registers,
     start,
 )
-from smalti.fitted.coder import FRACTION, HIDDEN, LIMIT, REACH
-from smalti.fitted.context import COARSE, INPUTS, NEAR
+from smalti.fitted.coder import FRACTION, HIDDEN, LIMIT
+from smalti.fitted.context import COARSE, INPUTS, NEAR, REACH
 from smalti.fitted.layout import Layout, Piece
 
 TOP = 32767  # of an activation
