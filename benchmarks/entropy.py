@@ -151,17 +151,18 @@ def field(planes: int, height: int, width: int) -> np.ndarray:
 def grids(path: Path) -> tuple[int, Callable[[], bytes], Callable[[bytes], bool]]:
     """The values of a fitted picture, which is only read here."""
     from smalti import container
-    from smalti.fitted import file
-    from smalti.fitted.draw import Crew
+    from smalti.fitted import draw, file
     from smalti.fitted.layout import Layout
     from smalti.fitted.network import Network
 
     held = container.read(path.read_bytes())
-    layout, crew = Layout(held.height, held.width, LEVELS, TILE), Crew(1)
+    layout = Layout(held.height, held.width, LEVELS, TILE)
+    # threads of versions before native kernels
+    crew = (draw.Crew(1),) if hasattr(draw, "Crew") else ()
 
     def read() -> np.ndarray:
         network = Network.of(len(LEVELS), held.channels, HIDDEN, max(LEVELS))
-        return file.read(held.sections, layout, network, crew)
+        return file.read(held.sections, layout, network, *crew)
 
     values = read()
     written = values.astype("<i4").tobytes()

@@ -12,7 +12,7 @@ __all__ = ["decode_planes", "encode_planes"]
 
 
 def __getattr__(name: str):
-    # numba loads with the first plane, not with the first varint
+    # NumPy loads with the first plane, not with the first varint
     if name in __all__:
         from smalti.entropy import planes
 

@@ -190,18 +190,9 @@ def code_row(decoding, c, y, v, levels, buffer, tables, state, linear):
             value = w if same else value
         if not same:
             value = code_tree(
-                decoding,
-                value,
-                n_levels,
-                mu,
-                mu_fixed,
-                activity,
-                cell,
-                buffer,
-                tables,
-                state,
-                linear,
-            )
+                decoding, value, n_levels, mu, mu_fixed, activity, cell,
+                buffer, tables, state, linear,
+            )  # fmt: skip
         if decoding:
             v[c, y, x] = value
         learn(centred(value, n_levels), mu, mu_fixed, activity, tables, linear)

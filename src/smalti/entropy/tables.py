@@ -1,7 +1,8 @@
 """Integer tables of the plane coder, made with exact integer arithmetic.
 
 Python's integers have no rounding and no overflow, so every machine makes the same tables; no
-floating-point function is involved. docs/ENTROPY.md gives the formulas, the tests the checksums.
+floating-point function is involved. docs/ENTROPY.md gives the formulas, the tests the checksums;
+native/entropy/tables.cpp makes the same while it is compiled.
 """
 
 from functools import cache
