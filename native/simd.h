@@ -580,6 +580,22 @@ struct Sixteen {
   }
 };
 
+// Of each 2 H lanes: the lower H added to the upper, a's first, then b's.
+template <int... I> struct lane_pack {};
+template <int N, int... I> struct lane_pack_of : lane_pack_of<N - 1, N - 1, I...> {};
+template <int... I> struct lane_pack_of<0, I...> { typedef lane_pack<I...> type; };
+template <int H, int... I> SIMD_INLINE vfloat fold(vfloat a, vfloat b, lane_pack<I...>) {
+  return float_lanes(__builtin_shufflevector(a.v, b.v, (I / H % 2 ? LANES + I - H : I)...)) +
+         float_lanes(__builtin_shufflevector(a.v, b.v, (I / H % 2 ? LANES + I : I + H)...));
+}
+
+// numbers[0] = the sums of the lanes of each of numbers[0 .. LANES - 1], halves first, as `total`.
+template <int H = LANES / 2> SIMD_INLINE void fold_all(vfloat *numbers) {
+  for (int i = 0; i < H; ++i)
+    numbers[i] = fold<H>(numbers[i], numbers[i + H], typename lane_pack_of<LANES>::type());
+  if constexpr (H > 1) fold_all<H / 2>(numbers);
+}
+
 // ---- elementary functions, as plain arithmetic ----
 
 // e^x for -87 <= x <= 88, relatively within 1e-7 + 5e-8 |x|; beyond, its value at the ends.

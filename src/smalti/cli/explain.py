@@ -88,13 +88,16 @@ def _bc7(
 
 
 def _textures(picture: Path, steps: int, name: str) -> list[tuple[str, "Figure"]]:
-    need_torch(what="smalti explain textures")
+    import numpy as np
+
     from smalti import texture_study
     from smalti.explain import textures
-    from smalti.image import to_uint8
-    from smalti.models.pictures import to_rgb
+    from smalti.image import to_float, to_uint8
 
-    x = to_rgb(streams.load(picture))
+    x = to_float(streams.load(picture))
+    if x.shape[2] in (2, 4):  # over white
+        x = x[..., :-1] * x[..., -1:] + 1 - x[..., -1:]
+    x = np.broadcast_to(x, (*x.shape[:2], 3))
     with show.progress() as bar:
         found = texture_study.study(x, steps=steps, on_step=bar)
     return textures.draw_all(to_uint8(x), found.hash, found.latent, found.activations, name=name)

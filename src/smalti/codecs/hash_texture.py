@@ -3,12 +3,10 @@
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
-import torch
-
 from smalti.codec import EFFORTS, NOT_ON_WIRE, Size
 from smalti.errors import OptionError
-from smalti.fit import PUBLISHED_HASH, Recipe
-from smalti.models.hash_texture import PRESETS, HashTextureConfig, HashTextureModel
+from smalti.fits.tables.fit import PUBLISHED_HASH, Recipe
+from smalti.fits.tables.hash_texture import PRESETS, HashTextureConfig
 from smalti.texture_codec import MAX_BITS, PUBLISHED_STEPS, TextureCodec
 
 STEPS = dict(zip(EFFORTS, (400, 1500, 3000, 6000, 16000), strict=True))
@@ -30,7 +28,7 @@ class HashTexture(TextureCodec):
     """x ─fit→ tables, network ─8 bit─entropy, float16→ sections ─→ tables, network ─→ x̂
 
     The network, then a table for each level (`smalti.texture_codec`). `preset=tiny`, `default` or
-    `large` stands for the numbers of `models.hash_texture.PRESETS`; a number given beside it wins.
+    `large` stands for the numbers of `fits.tables.hash_texture.PRESETS`; a number given beside it wins.
     `finest` is fixed: take it near the picture's longer side, and `log2_entries` larger, for more
     than 512 texels. 6 bits instead of 8 save 24 % of the bytes for 0.12 dB, 5 bits 36 % for 0.47
     (two photographs of 481 x 321, 1,200 steps).
@@ -73,8 +71,8 @@ class HashTexture(TextureCodec):
         if self.finest < self.base:
             raise OptionError(f"finest {self.finest}; it must not be under base, {self.base}")
 
-    def model(self, size: Size, generator: torch.Generator | None) -> HashTextureModel:
-        config = HashTextureConfig(
+    def texture(self, size: Size) -> HashTextureConfig:
+        return HashTextureConfig(
             height=size.height,
             width=size.width,
             channels=size.channels,
@@ -85,4 +83,3 @@ class HashTexture(TextureCodec):
             hidden=self.hidden,
             depth=self.depth,
         )
-        return HashTextureModel(config, generator=generator)

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from smalti.codec import EFFORTS, Size
 from smalti.errors import FormatError, OptionError
-from smalti.fit import PUBLISHED_LATENT, Recipe
-from smalti.models.latent_texture import LatentTextureConfig, LatentTextureModel
-from smalti.ops.activations import ACTIVATIONS, SIREN
+from smalti.fits.tables.fit import PUBLISHED_LATENT, Recipe
+from smalti.fits.tables.latent_texture import LatentTextureConfig
+from smalti.fits.tables.model import ACTIVATIONS, SIREN, TextureModel
 from smalti.texture_codec import (
     MAX_BITS,
     PUBLISHED_STEPS,
@@ -84,15 +83,15 @@ class LatentTexture(TextureCodec):
         sections = super().encode(image, options)
         return sections if self.hi_channels else [*sections, b""]
 
-    def read(self, sections: Sequence[bytes], size: Size) -> LatentTextureModel:
+    def read(self, sections: Sequence[bytes], size: Size) -> TextureModel:
         if not self.hi_channels and len(sections) == 3:  # an empty one stands for no fine grid
             *sections, empty = sections
             if empty:
                 raise FormatError(f"{len(empty)} bytes for a fine grid without channels")
         return super().read(sections, size)
 
-    def model(self, size: Size, generator: torch.Generator | None) -> LatentTextureModel:
-        config = LatentTextureConfig(
+    def texture(self, size: Size) -> LatentTextureConfig:
+        return LatentTextureConfig(
             height=size.height,
             width=size.width,
             channels=size.channels,
@@ -104,4 +103,3 @@ class LatentTexture(TextureCodec):
             depth=self.depth,
             activation=self.activation,
         )
-        return LatentTextureModel(config, generator=generator)

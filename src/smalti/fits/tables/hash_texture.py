@@ -1,14 +1,13 @@
 """Hash texture: one picture as tables of features at many resolutions, and a sine network."""
 
+import functools
 import math
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
 
-from smalti.models.texture import TextureModel
-from smalti.ops.levels import Level
+from smalti.fits.tables.levels import Level
+from smalti.fits.tables.model import Shape, TextureConfig
 
 TABLE_BOUND = 1e-3  # of a table's values before fitting
 FEATURES = 2  # of an entry
@@ -16,8 +15,13 @@ VALUES_PER_TEXEL = 4  # of all tables, at most: memory stays in proportion to th
 
 
 @dataclass(frozen=True)
-class HashTextureConfig:
-    """The defaults have 101,399 parameters for pictures of 512 x 512 texels."""
+class HashTextureConfig(TextureConfig):
+    """texel ─16 levels, 16 .. 512 nodes a side, 2 features─ 32 ─sin─ 64 ─sin─ 64 ─sigmoid─ C
+
+    Levels with more nodes than the largest table has entries share them by a hash (Müller et al.
+    2022, arXiv 2201.05989). SIREN: Sitzmann et al. 2020, arXiv 2006.09661. The defaults have
+    101,399 parameters for pictures of 512 x 512 texels.
+    """
 
     height: int = 512  # texels
     width: int = 512
@@ -40,6 +44,18 @@ class HashTextureConfig:
         growth = math.log(self.finest / self.base) / max(1, self.levels - 1)
         return [round(self.base * math.exp(growth * k)) for k in range(self.levels)]
 
+    @functools.cached_property
+    def shape(self) -> Shape:
+        levels = tuple(
+            Level(nodes, nodes, FEATURES, 1, nodes, self.entries if nodes**2 > self.entries else 0)
+            for nodes in self.resolutions()
+        )
+        widths = (FEATURES * self.levels, *[self.hidden] * self.depth, self.channels)
+        return Shape((self.height, self.width), levels, True, widths)
+
+    def first_table(self, level: Level, random: np.random.Generator) -> np.ndarray:
+        return random.uniform(-TABLE_BOUND, TABLE_BOUND, (level.entries, level.features))
+
 
 PRESETS = {  # parameters for 3 channels: 12,317, 101,399 and 322,145
     "tiny": {
@@ -48,37 +64,3 @@ PRESETS = {  # parameters for 3 channels: 12,317, 101,399 and 322,145
     "default": {},
     "large": {"log2_entries": 14, "hidden": 128, "depth": 3},
 }  # fmt: skip
-
-
-class HashTextureModel(TextureModel):
-    """texel ─16 levels, 16 .. 512 nodes a side, 2 features─ 32 ─sin─ 64 ─sin─ 64 ─sigmoid─ C
-
-    Levels with more nodes than the largest table has entries share them by a hash (Müller et al.
-    2022, arXiv 2201.05989). SIREN: Sitzmann et al. 2020, arXiv 2006.09661.
-    """
-
-    corners = True
-
-    def __init__(
-        self, config: HashTextureConfig | None = None, *, generator: torch.Generator | None = None
-    ) -> None:
-        """A model of noise; `generator` draws it, torch's global one without."""
-        self.config = c = config or HashTextureConfig()
-        levels = [
-            Level(nodes, nodes, FEATURES, 1, nodes, c.entries if nodes**2 > c.entries else 0)
-            for nodes in c.resolutions()
-        ]
-        super().__init__(
-            levels,
-            (c.height, c.width),
-            channels=c.channels,
-            hidden=c.hidden,
-            depth=c.depth,
-            generator=generator,
-        )
-
-    def first_values(
-        self, level: Level, generator: torch.Generator | None
-    ) -> Float[Tensor, "entries features"]:
-        values = torch.rand(level.entries, level.features, generator=generator)
-        return TABLE_BOUND * (2 * values - 1)
