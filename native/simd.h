@@ -129,6 +129,15 @@ SIMD_INLINE void store_first(uint16_t *p, vfloat a, int64_t n) {
     if (i < n) p[i] = whole[i];
 }
 
+// LANES bytes, 0 .. 255.
+typedef uint8_t byte_lanes __attribute__((vector_size(LANES)));
+typedef uint8_t byte_lanes_unaligned __attribute__((vector_size(LANES), aligned(1), may_alias));
+SIMD_INLINE vint load(const uint8_t *p) {
+  const byte_lanes bytes = *reinterpret_cast<const byte_lanes_unaligned *>(p);
+  // in two steps: GCC takes one of four times the width apart
+  return int_lanes(__builtin_convertvector(__builtin_convertvector(bytes, half_lanes), uint_lanes));
+}
+
 // table[index] for each lane.
 SIMD_INLINE vfloat gather(const float *table, vint index) {
 #if SIMD_AVX512

@@ -21,10 +21,11 @@ namespace smalti::SMALTI_ISA {
 namespace {
 
 constexpr int TILE = 256; // texels: the sums of the weights' gradient are long enough
+constexpr int STRIDE = TILE + 16; // of a feature: rows a power of two apart would share few cache sets
 constexpr int STRIP = 64; // texels that go through the network at once: 64 features are 16 KB
 constexpr int MAX_WIDTH = 256, MAX_LAYERS = 9, MAX_CHANNELS = 4;
 constexpr int PARTS = SMALTI_TABLES_PARTS;
-constexpr int64_t DRAWN_TILES = 16; // that a thread takes at once: a millisecond
+constexpr int64_t DRAWN_STRIPS = 16; // that a thread takes at once
 
 int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -84,7 +85,7 @@ double residual(const float *y, const float *const *target, int channels, int co
     total.part[p / LANES % Sixteen::PARTS] += select(inside, squares, vfloat(0.0f));
     for (int c = 0; c < channels; ++c) {
       const vfloat slope = factor * d[c] * seen[c] * (one - seen[c]);
-      store(d_out + c * TILE + p, select(inside, slope, vfloat(0.0f)));
+      store(d_out + c * STRIDE + p, select(inside, slope, vfloat(0.0f)));
     }
   }
   return total.total();
@@ -115,27 +116,27 @@ double descend(const smalti_fits_tables_gradient_args &args, const Places &place
   const int layers = args.layers, channels = widths[layers];
   float *a[MAX_LAYERS], *d[MAX_LAYERS + 1]; // what goes into each layer; slopes, then gradients of z
   a[0] = room;
-  room += widths[0] * TILE;
+  room += widths[0] * STRIDE;
   for (int k = 1; k < layers; ++k) {
     a[k] = room;
-    d[k] = a[k] + widths[k] * TILE;
-    room = d[k] + widths[k] * TILE;
+    d[k] = a[k] + widths[k] * STRIDE;
+    room = d[k] + widths[k] * STRIDE;
   }
   d[layers] = room;
   const float scale = 2.0f / (float(args.count) * float(channels));
   double loss = 0;
   for (int start = 0; start < TILE; start += STRIP) {
     const int32_t *rows = texels.rows + start, *columns = texels.columns + start;
-    read_levels(levels, args.values, rows, columns, STRIP, a[0] + start, TILE);
+    read_levels(levels, args.values, rows, columns, STRIP, a[0] + start, STRIDE);
     float strip[MAX_WIDTH * STRIP];
     for (int k = 0; k < layers; ++k) {
       const float *weight = args.values + places.of[k];
       forward(weight, weight + int64_t(widths[k]) * widths[k + 1], widths[k + 1], widths[k], STRIP,
-              a[k] + start, TILE, strip, STRIP);
+              a[k] + start, STRIDE, strip, STRIP);
       if (k + 1 == layers) break;
       for (int o = 0; o < widths[k + 1]; ++o)
         for (int p = 0; p < STRIP; p += LANES) {
-          const int64_t at = int64_t(o) * TILE + start + p;
+          const int64_t at = int64_t(o) * STRIDE + start + p;
           const vfloat z = load(strip + o * STRIP + p);
           store(a[k + 1] + at, activate<KIND>(z, d[k + 1] + at));
         }
@@ -147,19 +148,19 @@ double descend(const smalti_fits_tables_gradient_args &args, const Places &place
     loss += residual(strip, target, channels, texels.count - start, scale, d[layers] + start);
     for (int k = layers - 1; k > 0; --k) {
       backward_input(args.values + places.of[k], widths[k + 1], widths[k], STRIP, d[k + 1] + start,
-                     TILE, strip, STRIP);
+                     STRIDE, strip, STRIP);
       for (int o = 0; o < widths[k]; ++o)
         for (int p = 0; p < STRIP; p += LANES) {
-          float *at = d[k] + int64_t(o) * TILE + start + p;
+          float *at = d[k] + int64_t(o) * STRIDE + start + p;
           store(at, load(at) * load(strip + o * STRIP + p));
         }
     }
-    backward_input(args.values + places.of[0], widths[1], widths[0], STRIP, d[1] + start, TILE,
-                   d_x + start, TILE);
+    backward_input(args.values + places.of[0], widths[1], widths[0], STRIP, d[1] + start, STRIDE,
+                   d_x + start, STRIDE);
   }
   for (int k = 0; k < layers; ++k) {
     float *weight = part + (places.of[k] - places.of[0]);
-    backward_totals(widths[k + 1], widths[k], TILE, d[k + 1], TILE, a[k], TILE, weight,
+    backward_totals(widths[k + 1], widths[k], TILE, d[k + 1], STRIDE, a[k], STRIDE, weight,
                     weight + int64_t(widths[k]) * widths[k + 1]);
   }
   return loss;
@@ -197,8 +198,8 @@ KERNEL(fits_tables_gradient) {
       Texels texels;
       texels_of(tile, texels);
       with_activation(args.activation, [&]<int KIND>() {
-        loss += descend<KIND>(args, places, texels, args.room + room * inner * TILE, part,
-                              args.features + tile * args.widths[0] * TILE);
+        loss += descend<KIND>(args, places, texels, args.room + room * inner * STRIDE, part,
+                              args.features + tile * args.widths[0] * STRIDE);
       });
     }
     args.losses[first] = loss / (double(args.count) * args.widths[args.layers]);
@@ -215,7 +216,7 @@ KERNEL(fits_tables_gradient) {
       Texels texels;
       texels_of(tile, texels);
       spread_level(levels, int(level), texels.rows, texels.columns, texels.count,
-                   args.features + tile * args.widths[0] * TILE, TILE, args.gradient);
+                   args.features + tile * args.widths[0] * STRIDE, STRIDE, args.gradient);
     }
   });
   return SMALTI_OK;
@@ -227,7 +228,7 @@ KERNEL(fits_tables_draw) {
   const Levels levels = levels_of(args);
   const int channels = args.widths[args.layers];
   const int64_t count = args.rows * args.columns;
-  parallel(args.threads, (count + STRIP - 1) / STRIP, DRAWN_TILES, [&](int64_t first, int64_t last) {
+  parallel(args.threads, (count + STRIP - 1) / STRIP, DRAWN_STRIPS, [&](int64_t first, int64_t last) {
     float strips[2][MAX_WIDTH * STRIP];
     int32_t rows[STRIP], columns[STRIP];
     for (int64_t start = first * STRIP; start < last * STRIP; start += STRIP) {

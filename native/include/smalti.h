@@ -54,6 +54,7 @@ SMALTI_API void *smalti_kernel(const char *name, int number, int64_t *args_size,
 #include "smalti/entropy.h"
 #include "smalti/fits.h"
 #include "smalti/image.h"
+#include "smalti/materials.h"
 #include "smalti/tables.h"
 #include "smalti/train.h"
 

@@ -32,9 +32,9 @@ typedef struct smalti_fits_tables_gradient_args {
   const float *target;        /* rows columns channels; of 4 channels with premultiplied colour */
   float *gradient;            /* value_count; gains the gradient */
   double *losses;             /* SMALTI_TABLES_PARTS; their sum is the mean square error */
-  float *features;            /* for working: count, rounded up to 256, times widths[0] */
+  float *features;            /* for working: 272 widths[0] for each 256 of count, rounded up */
   float *parts;               /* for working: SMALTI_TABLES_PARTS times the network's numbers */
-  float *room;                /* for working: rooms times 256 (widths[0] + 2 hidden + channels) */
+  float *room;                /* for working: rooms times 272 (widths[0] + 2 hidden + channels) */
   int64_t value_count;
   int64_t network; /* where the first layer's weights begin */
   int64_t rows, columns; /* of the picture */

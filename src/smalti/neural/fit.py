@@ -77,14 +77,16 @@ class _Run:
         seed: int,
     ) -> None:
         self.layout = layout
-        self.alpha = alpha
         self.random = np.random.default_rng(seed)
-        self.noise = np.array([2 * seed + 1], np.uint64)
-        self.table = layout.table()
+        self.key = seed  # of the noise
         self.blocks = blocks_of(layout)
-        self.grids = layout.kernel_grids()
-        self.texels = np.concatenate([mip.transpose(2, 0, 1).ravel() for mip in mips])
-        self.weights = np.asarray(weights, np.float32)
+        self.gradient = kernels.Gradient(
+            layout,
+            np.concatenate([mip.transpose(2, 0, 1).ravel() for mip in mips]),
+            np.asarray(weights, np.float32),
+            alpha,
+            STEP_BLOCKS,
+        )
         self.nodes = self.random.uniform(0.25, 0.75, layout.value_count).astype(np.float32)
         self.d_nodes, self.first, self.second = (np.zeros_like(self.nodes) for _ in range(3))
         self.network = first_network(layout, mips[0].mean((0, 1)) / 255, self.random)
@@ -93,33 +95,27 @@ class _Run:
 
     def round(self, start: float, end: float) -> float:
         """Visit every block once, in random order, from one share of the fit to another; the PSNR."""
-        beta_1, beta_2 = float(kernels.BETA_1), float(kernels.BETA_2)
         self.rounds += 1
-        unbiased = [np.float32(1 / (1 - beta**self.rounds)) for beta in (beta_1, beta_2)]
-        views, d_views = self.layout.views(self.network), self.layout.views(self.d_network)
         sums = np.zeros((2, self.layout.channels))
         parts = -(-len(self.blocks) // STEP_BLOCKS)
         for k, part in enumerate(np.array_split(self.random.permutation(len(self.blocks)), parts)):
             at = start + (end - start) * k / parts
             rate = 0.5 * (1 + math.cos(math.pi * at))
             chosen = self.blocks[part]
-            kernels.descend(
-                chosen, self.table, self.grids, self.layout.repeat,
+            self.steps += 1
+            self.gradient(
+                chosen,
                 kernels.ROUNDED if at >= ROUNDED_FROM else kernels.NOISY,
-                self.noise, self.nodes, views, self.texels, self.weights, self.alpha,
-                self.d_nodes, d_views, sums,
+                (self.key + 0x9E3779B9 * self.steps) % 2**32,  # far apart: the hash's keys
+                self.nodes, self.network, self.d_nodes, self.d_network, sums,
             )  # fmt: skip
-            kernels.adam_nodes(
-                chosen, self.table, self.grids, np.float32(NODE_RATE * rate), *unbiased,
+            self.gradient.adam_nodes(
+                chosen, NODE_RATE * rate, self.rounds,
                 self.nodes, self.d_nodes, self.first, self.second,
             )  # fmt: skip
-            self.steps += 1
-            self.m += np.float32(1 - beta_1) * (self.d_network - self.m)
-            self.v += np.float32(1 - beta_2) * (self.d_network**2 - self.v)
-            spread = np.sqrt(self.v / (1 - beta_2**self.steps)) + kernels.EPSILON
-            step = NETWORK_RATE * rate / (1 - beta_1**self.steps)
-            self.network -= np.float32(step) * self.m / spread.astype(np.float32)
-            self.d_network[:] = 0
+            kernels.adam(
+                NETWORK_RATE * rate, self.steps, self.network, self.d_network, self.m, self.v
+            )
         error = sums.sum() / (self.layout.texel_count * self.layout.channels)
         return -10 * math.log10(max(error, 1e-10))
 

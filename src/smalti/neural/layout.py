@@ -177,11 +177,6 @@ class Layout:
         ]
         return np.cumsum([0, *lengths])
 
-    def kernel_grids(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        """(channels, scale, highest level) of both grids."""
-        fine, coarse = ((g.channels, g.scale, g.steps) for g in self.grids)
-        return fine, coarse
-
     def views(self, network: np.ndarray) -> tuple[np.ndarray, ...]:
         """Weights `outputs inputs` and biases of the three layers, as views of a flat array."""
         views, at = [], 0

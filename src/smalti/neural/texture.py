@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smalti.bc7.threads import run_in_bands
 from smalti.errors import OptionError
 from smalti.image.resize import resized
 from smalti.neural import kernels
@@ -34,20 +33,11 @@ class NeuralTexture:
                 f"window top {top}, left {left}, {height} x {width} does not lie within the "
                 f"{rows} rows and {columns} columns of mip level {mip}"
             )
-        out = np.empty((self.layout.channels, height, width), np.float32)
         level, coarser = divmod(mip, 2)
-        block_rows = kernels.BLOCK_HEIGHT >> coarser
-        first, last = top // block_rows, (top + height - 1) // block_rows + 1
-
-        def draw(start: int, end: int) -> None:
-            kernels.draw(
-                first + start, first + end, self._table, level, coarser,
-                self.layout.kernel_grids(), self.layout.repeat, self.codes, self._views,
-                (top, left, height, width), out,
-            )  # fmt: skip
-
-        run_in_bands(draw, last - first, block_rows * width)
-        return np.ascontiguousarray(out.transpose(1, 2, 0))
+        return kernels.draw(
+            self.layout, self.codes, self._network, self._table[level], coarser,
+            (top, left, height, width),
+        )  # fmt: skip
 
     def texel(self, y: int, x: int, *, mip: int = 0) -> np.ndarray:
         """All channels of one texel."""
@@ -72,8 +62,8 @@ class NeuralTexture:
         return self.layout.table()
 
     @functools.cached_property
-    def _views(self) -> tuple[np.ndarray, ...]:
-        return self.layout.views(self.network.astype(np.float32))
+    def _network(self) -> np.ndarray:
+        return self.network.astype(np.float32)
 
     def _size(self, mip: int) -> tuple[int, int]:
         if not 0 <= mip < self.layout.mip_count:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from smalti.fits.tables.model import Shape
 
 TILE = 256  # texels that the gradient takes at a time
+STRIDE = TILE + 16  # numbers of one feature of a tile
 PARTS = 16  # sums into which the network's gradient is divided, however many threads there are
 MAX_ROOMS = 64
 
@@ -54,7 +55,7 @@ class Gradient:
             "target": target,
             "losses": np.zeros(PARTS),
             "parts": np.empty(PARTS * (shape.value_count - shape.network), np.float32),
-            "room": np.empty(rooms * TILE * inner, np.float32),
+            "room": np.empty(rooms * STRIDE * inner, np.float32),
             "value_count": shape.value_count,
             "rooms": rooms,
             "threads": self.threads,
@@ -68,7 +69,7 @@ class Gradient:
 
         values, out: float32, all parameters. rows, columns: int32 (N,), the texels.
         """
-        needed = -(-len(rows) // TILE) * TILE * self.shape.widths[0]
+        needed = -(-len(rows) // TILE) * STRIDE * self.shape.widths[0]
         if self.features.size < needed:
             self.features = np.empty(needed, np.float32)
         _gradient(
