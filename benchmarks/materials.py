@@ -1,6 +1,6 @@
 """Neural textures of whole materials against sets of BC7 and BC5.
 
-    OMP_NUM_THREADS=1 SMALTI_NUM_THREADS=1 python benchmarks/materials.py FOLDER \
+    SMALTI_NUM_THREADS=1 python benchmarks/materials.py FOLDER \
         [--materials rock058 ...] [--bpp 5 2.5 10] [--rounds 500] [--bc] >> DATE-materials.jsonl
 
 FOLDER holds a folder for each material, of one picture a map. PSNR is 10 log10(1 / MSE), the mean
@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import smalti
 from smalti.bc7.decode import decode_image
@@ -58,7 +57,7 @@ def say(line: dict) -> None:
     sys.stdout.flush()
 
 
-def read(folder: Path) -> dict[str, torch.Tensor]:
+def read(folder: Path) -> dict[str, np.ndarray]:
     return {name: smalti.load(path) for name in ORDER if (path := folder / f"{name}.png").exists()}
 
 
@@ -67,7 +66,6 @@ def psnr(miss: np.ndarray) -> float:
 
 
 def neural(maps: dict, bpp: float, rounds: int, keep: Path | None, name: str) -> dict:
-    fit_material({n: x[:, :64, :64] for n, x in maps.items()}, bpp=64, rounds=1)  # compiles
     started = time.process_time()
     fitted = fit_material(maps, bpp=bpp, rounds=rounds)
     seconds = time.process_time() - started
@@ -76,19 +74,18 @@ def neural(maps: dict, bpp: float, rounds: int, keep: Path | None, name: str) ->
         (keep / f"{name}-{bpp:g}.smt").write_bytes(data)
     material = open_material(data)
     layout = material.texture.layout
-    kinds = [Map(n, x.shape[0], kind_of(n)) for n, x in maps.items()]
-    levels = mip_levels(kinds, [to_uint8(x) for x in maps.values()], layout.mip_count, repeat=False)
-    decoded = [material.texture.mip(mip).numpy() for mip in range(layout.mip_count)]
+    kinds = [Map(n, channels(x), kind_of(n)) for n, x in maps.items()]
+    levels = mip_levels(kinds, [planes(x) for x in maps.values()], layout.mip_count, repeat=False)
+    decoded = [material.texture.mip(mip) for mip in range(layout.mip_count)]
     speeds = []
     for _ in range(5):
         started = time.process_time()
         material.texture.mip(0)
         speeds.append(layout.height * layout.width / 1e6 / (time.process_time() - started))
     errors = [
-        np.rint(255 * d) / 255 - level.transpose(2, 0, 1) / 255
-        for d, level in zip(decoded, levels, strict=True)
+        np.rint(255 * d) / 255 - level / 255 for d, level in zip(decoded, levels, strict=True)
     ]
-    parts = np.split(errors[0], np.cumsum([each.channels for each in kinds])[:-1])
+    parts = np.split(errors[0], np.cumsum([each.channels for each in kinds])[:-1], -1)
     return {
         "contender": f"neural texture, {bpp:g} bpp",
         "side": layout.height,
@@ -114,21 +111,21 @@ def bc_set(maps: dict) -> dict:
     found, bits = {}, 0
     scalars = [name for name in maps if name not in ("albedo", "normal")]
     for pack in (["albedo"], *[scalars[i : i + 3] for i in range(0, len(scalars), 3)]):
-        rgba = opaque(np.concatenate([to_uint8(maps[name]) for name in pack], -1))
+        rgba = opaque(np.concatenate([planes(maps[name]) for name in pack], -1))
         drawn = decode_image(encode_image(rgba, effort="medium"), *rgba.shape[:2])
         first = 0
         for name in pack:
-            count = maps[name].shape[0]
+            count = channels(maps[name])
             found[name] = drawn[..., first : first + count] / 255
             first += count
         bits += 8
-    normal = opaque(to_uint8(maps["normal"]))
+    normal = opaque(planes(maps["normal"]))
     blocks = bc1_to_bc5.encode("bc5", normal, effort="medium")
     xy = bc1_to_bc5.decode("bc5", blocks, *normal.shape[:2])[..., :2] / 127.5 - 1
     z = np.sqrt(np.maximum(0, 1 - np.square(xy).sum(-1, keepdims=True)))
     found["normal"] = np.rint(np.concatenate([xy, z], -1) * 127.5 + 127.5) / 255
     bits += 8
-    misses = {n: found[n] - to_uint8(x) / 255 for n, x in maps.items()}
+    misses = {n: found[n] - planes(x) / 255 for n, x in maps.items()}
     return {
         "contender": "BC7 + BC5",
         "bpp": round(bits * 4 / 3, 2),
@@ -137,6 +134,16 @@ def bc_set(maps: dict) -> dict:
         "psnr_maps": {name: psnr(miss) for name, miss in misses.items()},
         "fit_seconds": round(time.process_time() - started, 1),
     }
+
+
+def planes(picture: np.ndarray) -> np.ndarray:
+    """uint8 `H W C`, one channel for grey."""
+    levels = to_uint8(picture)
+    return levels[..., None] if levels.ndim == 2 else levels
+
+
+def channels(picture: np.ndarray) -> int:
+    return planes(picture).shape[2]
 
 
 def opaque(texels: np.ndarray) -> np.ndarray:

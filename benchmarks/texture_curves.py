@@ -18,34 +18,29 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
+import numpy as np
 
 import smalti
 from smalti.eval.log import conditions
 from smalti.eval.metrics import psnr
-from smalti.fit import PUBLISHED_HASH, PUBLISHED_LATENT, fit_texture
-from smalti.image import to_uint8
-from smalti.models.hash_texture import PRESETS, HashTextureConfig, HashTextureModel
-from smalti.models.latent_texture import LatentTextureConfig, LatentTextureModel
-from smalti.ops.activations import ACTIVATIONS
-from smalti.ops.levels import round_tables
+from smalti.fits.tables.fit import PUBLISHED_HASH, PUBLISHED_LATENT, fit_texture
+from smalti.fits.tables.hash_texture import PRESETS, HashTextureConfig
+from smalti.fits.tables.kernels import round_tables
+from smalti.fits.tables.latent_texture import LatentTextureConfig
+from smalti.fits.tables.model import ACTIVATIONS, TextureModel
+from smalti.image import to_float, to_uint8
 
 POINTS = (100, 200, 500, 1000, 1500, 2000, 3000, 4000, 5000)
-RUNS = {f"hash-{name}": (HashTextureModel, HashTextureConfig, fields, None)
-        for name, fields in PRESETS.items()}  # fmt: skip
+RUNS = {f"hash-{name}": (HashTextureConfig, fields, None) for name, fields in PRESETS.items()}
 RUNS |= {
-    "latent-single": (
-        LatentTextureModel, LatentTextureConfig, {"lo_channels": 32, "hi_channels": 0}, None
-    ),
-    "latent-two": (LatentTextureModel, LatentTextureConfig, {}, None),
-    "latent-two-8bit": (LatentTextureModel, LatentTextureConfig, {}, 256),
-}  # fmt: skip
+    "latent-single": (LatentTextureConfig, {"lo_channels": 32, "hi_channels": 0}, None),
+    "latent-two": (LatentTextureConfig, {}, None),
+    "latent-two-8bit": (LatentTextureConfig, {}, 256),
+}
 RUNS |= {
-    f"latent-two-{name}": (
-        LatentTextureModel, LatentTextureConfig, {"activation": ACTIVATIONS.index(name)}, None
-    )
+    f"latent-two-{name}": (LatentTextureConfig, {"activation": ACTIVATIONS.index(name)}, None)
     for name in ACTIVATIONS[1:]
-}  # fmt: skip
+}
 
 
 class Enough(Exception):
@@ -60,7 +55,7 @@ def main() -> None:
     parser.add_argument("--until", type=int)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    image = smalti.load(asked.picture)[:3]
+    image = smalti.load(asked.picture)[..., :3]
     sys.stdout.write(json.dumps(conditions("cpu")) + "\n")
     for name in asked.runs or RUNS:
         line = {"picture": asked.picture.name, "run": name, "seed": asked.seed}
@@ -69,11 +64,11 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def curve(image: torch.Tensor, name: str, asked: argparse.Namespace) -> dict:
-    cls, config, fields, levels = RUNS[name]
-    height, width = image.shape[1:]
-    generator = torch.Generator().manual_seed(asked.seed)
-    model = cls(config(height=height, width=width, **fields), generator=generator)
+def curve(image: np.ndarray, name: str, asked: argparse.Namespace) -> dict:
+    cls, fields, levels = RUNS[name]
+    height, width = image.shape[:2]
+    random = np.random.default_rng(asked.seed)
+    model = cls(height=height, width=width, **fields).noise(random)
     until = min(asked.until or asked.steps, asked.steps)
     found: dict[int, float] = {}
     started = time.process_time()
@@ -90,33 +85,27 @@ def curve(image: torch.Tensor, name: str, asked: argparse.Namespace) -> dict:
         if done == until:
             raise Enough
 
-    recipe = PUBLISHED_HASH if cls is HashTextureModel else PUBLISHED_LATENT
+    recipe = PUBLISHED_HASH if cls is HashTextureConfig else PUBLISHED_LATENT
     if levels is None:
         recipe = replace(recipe, rounding=1.0, rounding_step=None)
     with contextlib.suppress(Enough, KeyboardInterrupt):
         fit_texture(
-            model, image, recipe,
-            steps=asked.steps, levels=levels, generator=generator, on_step=on_step,
+            model, to_float(image), recipe,
+            steps=asked.steps, levels=levels, random=random, on_step=on_step,
         )  # fmt: skip
     spent = time.process_time() - started - drawing
-    parameters = sum(p.numel() for p in model.parameters())
-    line = {"parameters": parameters, "psnr": found}
+    line = {"parameters": len(model.values), "psnr": found}
     if until not in found:
         return line | {"stopped": True}
     return line | {"ms": round(1e3 * spent / until, 1)}
 
 
-def drawn(model, levels: int | None) -> torch.Tensor:
-    """The picture, with the tables rounded for as long as it takes."""
-    height, width = model.size
-    values = model.flat_parameters()
-    kept = values.copy()
+def drawn(model: TextureModel, levels: int | None) -> np.ndarray:
+    """The picture, with the tables rounded where the run says so."""
+    seen = model.values.copy()
     if levels:
-        ends = torch.tensor([level.values for level in model.levels]).cumsum(0).numpy()
-        round_tables(kept, model.layout().table, ends, levels - 1, values)
-    x_hat = model.render(torch.arange(height), torch.arange(width))
-    values[:] = kept
-    return x_hat
+        round_tables(model.shape, model.values, levels, seen)
+    return TextureModel(model.shape, seen).render()
 
 
 if __name__ == "__main__":

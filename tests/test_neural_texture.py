@@ -154,9 +154,11 @@ def test_noise_is_of_one_step():
 
 def test_adam_moves_the_blocks_nodes_and_no_others():
     layout = ODD
-    nodes, network = random_parameters(layout)
+    nodes, _ = random_parameters(layout)
     random = np.random.default_rng(2)
-    texels = np.zeros(sum(5 * h * w for h, w in map(layout.size, range(layout.mip_count))), np.uint8)
+    texels = np.zeros(
+        sum(5 * h * w for h, w in map(layout.size, range(layout.mip_count))), np.uint8
+    )
     gradient = kernels.Gradient(layout, texels, np.ones(5, np.float32), -1, 1)
     blocks = np.array([[0, 1, 1]])  # the last of the first level: rows and columns are cut off
     d = random.normal(0, 1, nodes.shape).astype(np.float32)

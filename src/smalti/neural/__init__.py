@@ -9,7 +9,7 @@ by itself, on a GPU too (docs/NEURAL_TEXTURES.md). After Vaidyanathan et al. 202
 Neural Compression of Material Textures", arXiv 2305.17105.
 
 layout     the shape of a texture, and its size in memory
-kernels    features, network and gradients of a block of texels, fused; reference: its twin in torch
+kernels    features, network and gradients of a block of texels, native; reference: their twin
 fit        from mip levels to a texture
 texture    a texture, and reading its texels
 maps       the maps of a material, and their mip levels
