@@ -10,7 +10,7 @@ from native_builds import on_every_build
 from neural_maps import ODD, make_maps
 from smalti import container
 from smalti.errors import FormatError, ImageError, OptionError, SmaltiError
-from smalti.image import save, to_uint8
+from smalti.image import as_picture, save, to_uint8
 from smalti.material import codec_for, fit_material, open_material, write_material
 from smalti.neural import kernels, reference
 from smalti.neural.fit import blocks_of, first_network
@@ -205,10 +205,10 @@ def test_a_budget_is_kept_and_used(bpp):
 def test_a_fit_comes_near(maps, material):
     """Far above what the mean colour, 12 dB, or an untrained network would give."""
     texture = material.texture
-    kinds = [Map(n, x.shape[0], kind_of(n)) for n, x in maps.items()]
-    levels = mip_levels(
-        kinds, [to_uint8(x) for x in maps.values()], texture.layout.mip_count, repeat=False
-    )
+    pictures = [to_uint8(as_picture(x)) for x in maps.values()]
+    sizes = zip(maps, pictures, strict=True)
+    kinds = [Map(name, x.shape[2], kind_of(name)) for name, x in sizes]
+    levels = mip_levels(kinds, pictures, texture.layout.mip_count, repeat=False)
     for mip in (0, 1, 2):
         mse = np.square(texture.mip(mip) - levels[mip] / 255).mean()
         assert -10 * np.log10(mse) > 26, mip

@@ -118,7 +118,7 @@ static void write_phase(int coarser, int row, float *x, int64_t stride) {
 
 // HGELU: z clip(z + 3/2, 0, 3) / 3, a parabola between the zero line and the identity.
 struct Hgelu {
-  SIMD_INLINE vfloat operator()(vfloat z) const {
+  SIMD_INLINE vfloat operator()(vfloat z, const float * = nullptr) const {
     const vfloat share = fma(z, vfloat(1.0f / 3), vfloat(0.5f));
     return z * min(max(share, vfloat(0.0f)), vfloat(1.0f));
   }
