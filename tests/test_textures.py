@@ -9,7 +9,7 @@ from PIL import Image
 
 from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import encode_image
-from smalti.errors import FormatError, ImageError, OptionError
+from smalti.errors import FormatError, ImageError, MissingExtraError, OptionError
 from smalti.textures import (
     FORMATS,
     Texture,
@@ -170,7 +170,7 @@ def test_bad_pictures():
 
 def test_without_quicktex_there_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "quicktex", None)
-    with pytest.raises(OptionError, match=r"bc5 is encoded by quicktex, which is not installed"):
+    with pytest.raises(MissingExtraError, match=r"bc5 needs quicktex, .* 'smalti\[textures\]'"):
         encode_texture([opaque(4, 4)], format="bc5")
 
 

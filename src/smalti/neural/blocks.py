@@ -27,7 +27,8 @@ def export_blocks(
     """Name -> content of every texture, ".dds" or ".ktx2".
 
     Raises:
-        OptionError: no such effort; or there are normals, and quicktex, which makes BC5, is absent.
+        OptionError: no such effort.
+        MissingExtraError: there are normals, and quicktex, which makes BC5, is not installed.
     """
     groups = texture_groups(maps)
     slices = channel_slices(maps)

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from smalti import extras
 from smalti.errors import OptionError
 
 # quicktex's search levels, 0 to 18. BC4 and BC5 have one way only.
@@ -20,22 +21,18 @@ _PILLOW = {
 def encode(format: str, image: np.ndarray, *, effort: str) -> bytes:
     """Blocks of a picture, uint8 (H, W, 4); edge texels are repeated up to a multiple of 4.
 
-    bc1 takes R, G, B; bc3 all; bc4 R; bc5 R and G. Raises OptionError for an unknown effort, or
-    where quicktex is not installed.
+    bc1 takes R, G, B; bc3 all; bc4 R; bc5 R and G. Raises OptionError for an unknown effort,
+    MissingExtraError where quicktex is not installed.
     """
     if effort not in _LEVELS:
         raise OptionError(f"unknown effort {effort!r}; known: {', '.join(_LEVELS)}")
-    try:
-        from quicktex import RawTexture
-        from quicktex.s3tc.bc1 import BC1Encoder
-        from quicktex.s3tc.bc3 import BC3Encoder
-        from quicktex.s3tc.bc4 import BC4Encoder
-        from quicktex.s3tc.bc5 import BC5Encoder
-    except ImportError as cause:
-        raise OptionError(
-            f"{format} is encoded by quicktex, which is not installed: pip install "
-            "'smalti[textures]'; bc7 needs nothing more"
-        ) from cause
+    extras.need("quicktex", extra="textures", what=f"the format {format}")
+    from quicktex import RawTexture
+    from quicktex.s3tc.bc1 import BC1Encoder
+    from quicktex.s3tc.bc3 import BC3Encoder
+    from quicktex.s3tc.bc4 import BC4Encoder
+    from quicktex.s3tc.bc5 import BC5Encoder
+
     level = _LEVELS[effort]
     if format == "bc1":
         encoder = BC1Encoder(level, BC1Encoder.ColorMode.FourColor)  # the one without holes
