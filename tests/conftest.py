@@ -1,26 +1,12 @@
 """Pictures that the tests make themselves, and the switch that writes golden files."""
 
-import hashlib
-import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# numba's cache watches one file a kernel, not the kernels that it calls: a changed one gets a
-# cache of its own. Set before numba is imported.
-ROOT = Path(__file__).parents[1]
-KERNELS = b"".join(
-    source
-    for path in sorted((ROOT / "src").rglob("*.py"))
-    if b"njit" in (source := path.read_bytes()) or path.parent.name == "bc7"
-)
-os.environ.setdefault(
-    "NUMBA_CACHE_DIR", str(ROOT / ".numba_cache" / hashlib.sha256(KERNELS).hexdigest()[:16])
-)
-
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
 
 if find_spec("torch"):  # the core's tests run without
     import torch
@@ -30,7 +16,8 @@ if find_spec("torch"):  # the core's tests run without
 if TYPE_CHECKING:
     from torch import Tensor
 
-GOLDEN = Path(__file__).parent / "golden" / "v1"
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden" / "v1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

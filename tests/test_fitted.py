@@ -17,7 +17,6 @@ from smalti.fitted.fit import Fit
 from smalti.fitted.layout import Layout
 from smalti.fitted.network import Network
 from smalti.fitted.session import Session
-from smalti.ops import dense, elementary
 
 from conftest import make_picture
 
@@ -48,33 +47,6 @@ def fitted():
     while fit.done < fit.steps:
         fit.step()
     return fit
-
-
-@pytest.mark.parametrize(("outputs", "inputs"), [(1, 1), (3, 7), (8, 4), (17, 9)])
-@pytest.mark.parametrize("texels", [16, 48, 128])
-def test_dense_layers_against_numpy(outputs, inputs, texels):
-    random = np.random.default_rng(0)
-    shapes = (outputs, inputs), (outputs,), (inputs, texels), (outputs, texels)
-    w, b, x, d = (random.standard_normal(s).astype(np.float32) for s in shapes)
-    out, d_x, d_w, d_b = np.empty_like(d), np.empty_like(x), np.ones_like(w), np.ones_like(b)
-    dense.forward(w, b, x, out)
-    dense.backward_input(w, d, d_x)
-    dense.backward_weights(d, x, d_w, d_b)
-    np.testing.assert_allclose(out, w @ x + b[:, None], atol=1e-4)
-    np.testing.assert_allclose(d_x, w.T @ d, atol=1e-4)
-    np.testing.assert_allclose(d_w, 1 + d @ x.T, atol=1e-4)
-    np.testing.assert_allclose(d_b, 1 + d.sum(1), atol=1e-4)
-
-
-def test_elementary_functions():
-    x = np.linspace(-80, 80, 3001, dtype=np.float32)
-    wide = x.astype(np.float64)
-    exps = np.array([elementary.exp(v) for v in x], np.float64)
-    assert np.abs(exps / np.exp(wide) - 1).max() < 5e-6
-    logs = np.array([elementary.log(v) for v in np.exp(x)], np.float64)
-    np.testing.assert_allclose(logs, np.log(np.exp(x).astype(np.float64)), rtol=4e-7, atol=4e-7)
-    tanhs = np.array([elementary.tanh(v) for v in x])
-    np.testing.assert_allclose(tanhs, np.tanh(wide), atol=4e-7)
 
 
 def test_context_model_in_integers_is_that_in_floats():

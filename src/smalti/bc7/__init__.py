@@ -13,5 +13,4 @@ rdo                  blocks -> blocks that compress better
 seed                 the two engines "pca" and "nelder-mead"
 reference            readable twin of the decoder, which tests compare with the kernels
 reference_encode, _steps, _pack, rdo_reference, _*, seed_reference   of the encoder, of rdo, of seed
-threads              one kernel over bands of rows
 """
