@@ -1,5 +1,7 @@
 """The command as a user meets it: outputs, one-sentence errors, exit codes, no half files."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +114,18 @@ def _out(arguments: list[str]) -> list[str]:
 
 def test_wrong_usage_is_exit_code_2(monkeypatch, capsys):
     assert run(monkeypatch, capsys, "encode", "--no-such-option")[0] == 2
+
+
+def test_a_name_that_the_terminal_cannot_write_is_escaped(folder):
+    name = "b\udcff.png"  # a byte that is no UTF-8
+    try:
+        Path("a.png").rename(name)
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("this file system has no such names")
+    command = [sys.executable, "-m", "smalti", "encode", name, "b.smt", "--effort", "ultrafast"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"b\\udcff.png -> b.smt" in done.stdout
 
 
 def test_plan_refuses_what_would_lose_a_file(folder):

@@ -25,7 +25,7 @@ from smalti.train.recipe import Recipe
 TINY = {
     "fsq-1m": ["model.width=16", "model.blocks=1", "side=32", "batch=4"],
     "fsq-f8": ["model.width=16", "model.blocks=1", "side=32", "batch=4"],
-    "rgba-boxes": ["model.width=8", "side=32", "batch=8"],
+    "rgba-boxes": ["model.width=8", "side=32", "batch=4"],
     "patch-f8c16": ["model.width=32", "side=32", "batch=4"],
     "patch-card": [
         "model.width=32",

@@ -43,9 +43,10 @@ class Settings:
     cells: int = 72  # of a picture, about
     steps: int = 3000
     shapes: tuple[tuple[int, int], ...] = ((9, 9), (7, 13), (13, 7), (6, 18))  # drawn at the end
+    drawing: int = 25  # steps from noise to picture
 
 
-REDUCED = Settings(64, 2, batch=8, cells=20, steps=150, shapes=((4, 4), (3, 6), (6, 3)))
+REDUCED = Settings(64, 2, batch=8, cells=20, steps=150, shapes=((4, 4), (3, 6), (6, 3)), drawing=6)
 
 # --- 1. Latents of pictures of any shape -----------------------------------------------------
 
@@ -207,7 +208,8 @@ def draw(model: Generator, latents: Latents, out: Path) -> None:
     width = sum(PATCH * columns + gap for _, columns in shapes)
     sheet = np.ones((height * len(latents.source.labels), width, 3), np.float32)
     for number, name in enumerate(latents.source.labels):
-        z = sample(model, torch.full((len(shapes),), number), shapes, seed=number)
+        asked = torch.full((len(shapes),), number)
+        z = sample(model, asked, shapes, steps=latents.settings.drawing, seed=number)
         with PRECISION.autocast():
             pictures = latents.autoencoder.decode(z)
         left = 0

@@ -24,7 +24,7 @@ constexpr int SEGMENT = 128; // nodes: all that they need, gradients included, i
 constexpr int W1 = 0, B1 = W1 + HIDDEN * INPUTS, W2 = B1 + HIDDEN, B2 = W2 + HIDDEN * HIDDEN,
               W3 = B2 + HIDDEN, B3 = W3 + OUTPUTS * HIDDEN, PARAMETERS = B3 + OUTPUTS;
 
-constexpr int MARGIN = 16;                 // numbers of a row before the first node's; whole vectors
+constexpr int MARGIN = 16; // numbers of a row before the first node's; whole vectors
 constexpr int ROOM = SEGMENT + 3 * MARGIN; // of a row with what lies on either side of its nodes
 
 struct Grid {
@@ -38,8 +38,8 @@ struct Piece {
 SIMD_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 SIMD_INLINE int64_t greatest(int64_t a, int64_t b) { return a > b ? a : b; }
 
-// Of a row of a box, the columns first - REACH .. first + count + REACH - 1 that lie in it: as places
-// in a row of ROOM, whose MARGIN-th is column `first`.
+// Of a row of a box, the columns first - REACH .. first + count + REACH - 1 that lie in it: as
+// places in a row of ROOM, whose MARGIN-th is column `first`.
 struct Span {
   int64_t from, to; // in the box
   int64_t at;       // of `from` in the row
@@ -84,8 +84,8 @@ struct Cost {
   vfloat nats, by_distance, by_log;
 };
 
-// Nats of a value at `distance` from the mean, and the derivatives. With u the inverse width: mass of
-// [d - 1/2, d + 1/2] under u / 2 exp(-u |t|).
+// Nats of a value at `distance` from the mean, and the derivatives. With u the inverse width: mass
+// of [d - 1/2, d + 1/2] under u / 2 exp(-u |t|).
 SIMD_INLINE Cost cost(vfloat distance, vfloat log_inverse) {
   const vfloat zero(0.0f), half(0.5f), one(1.0f), lowest(-6.0f), highest(4.0f);
   const vmask inside = (log_inverse > lowest) & (log_inverse < highest);
@@ -147,8 +147,8 @@ SIMD_INLINE void look_back(const int (&places)[COUNT][2], const float (*d)[ROOM]
                            float *target) {
   for (int i = -LANES; i < nodes + LANES; i += LANES) {
     vfloat sum = load(target + MARGIN + i);
-    SIMD_UNROLL for (int k = 0; k < COUNT; ++k)
-      if (places[k][0] == DOWN) sum += load(d[k] + MARGIN + i - places[k][1]);
+    SIMD_UNROLL for (int k = 0; k < COUNT; ++k) if (places[k][0] == DOWN) sum +=
+        load(d[k] + MARGIN + i - places[k][1]);
     store(target + MARGIN + i, sum);
   }
 }
@@ -167,7 +167,7 @@ SIMD_INLINE void look_back(Work &work, int nodes, bool halved) {
   look_back<-2>(NEAR_PLACES, work.x, nodes, work.own[1]);
   look_back<-1>(NEAR_PLACES, work.x, nodes, work.own[2]);
   look_back<0>(NEAR_PLACES, work.x, nodes, work.own[3]);
-  const float(*d)[ROOM] = work.x + NEAR;
+  const float (*d)[ROOM] = work.x + NEAR;
   if (halved) {
     for (int k = 0; k < COARSE; ++k) {
       const float *both = d[k] + MARGIN;
@@ -230,7 +230,8 @@ double piece_nats(const smalti_fits_rate_args &args, const Piece &piece, vfloat 
   for (int64_t row = 0; row < piece.own.height; ++row)
     for (int64_t first = 0; first < piece.own.columns; first += SEGMENT) {
       const int64_t count = least(piece.own.columns - first, SEGMENT);
-      const int nodes = int((count + 31) / 32 * 32); // two vectors, as a coarser value is two nodes'
+      const int nodes =
+          int((count + 31) / 32 * 32); // two vectors, as a coarser value is two nodes'
       const int64_t c_row = row >> piece.shift;
       const Span span(piece.own, first, SEGMENT);
       const Span c_span(piece.coarse, first >> piece.shift, SEGMENT >> piece.shift);
@@ -267,7 +268,8 @@ KERNEL(fits_rate) {
   const auto streams = [&](int64_t first, int64_t last) {
     for (int64_t stream = first; stream < last; ++stream) {
       float *lanes = args.gradient ? all_lanes + stream * PARAMETERS * 16 : nullptr;
-      for (int i = 0; args.gradient && i < PARAMETERS * 16; i += LANES) store(lanes + i, vfloat(0.0f));
+      for (int i = 0; args.gradient && i < PARAMETERS * 16; i += LANES)
+        store(lanes + i, vfloat(0.0f));
       double nats = 0;
       for (int64_t p = args.first_piece[stream]; p < args.first_piece[stream + 1]; ++p) {
         Piece piece;

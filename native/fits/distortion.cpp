@@ -1,5 +1,5 @@
-// A fitted picture's squared error and its gradients: features, colours, error and the way back of one
-// segment of texels at a time. The floor: three times the multiply-adds of drawing.
+// A fitted picture's squared error and its gradients: features, colours, error and the way back of
+// one segment of texels at a time. The floor: three times the multiply-adds of drawing.
 
 #include "fits/synthesis.h"
 
@@ -34,13 +34,14 @@ SIMD_INLINE float charge(const smalti_fits_distortion_args &args, const Synthesi
   return total.total();
 }
 
-// d_out -> the gradients of the network, in lanes, and of the features. The hidden units' lie in their
-// place.
+// d_out -> the gradients of the network, in lanes, and of the features. The hidden units' lie in
+// their place.
 SIMD_INLINE void back(const Synthesis &s, int texels, Segment &segment, float *d_x, float *lanes) {
   const float *n = s.network;
   float *x = segment.x[0], *hidden = segment.hidden[0], *d_out = segment.out[0];
   const auto lane = [&](int at) { return lanes + 16 * at; };
-  backward_weights(s.channels, s.hidden, texels, d_out, TEXELS, hidden, TEXELS, lane(s.w2), lane(s.b2));
+  backward_weights(s.channels, s.hidden, texels, d_out, TEXELS, hidden, TEXELS, lane(s.w2),
+                   lane(s.b2));
   backward_weights(s.channels, s.features, texels, d_out, TEXELS, x, TEXELS, lane(s.skip), nullptr);
   backward_input(n + s.w2, s.channels, s.hidden, texels, d_out, TEXELS, hidden, TEXELS, ReluBack{});
   backward_weights(s.hidden, s.features, texels, hidden, TEXELS, x, TEXELS, lanes, lane(s.b1));

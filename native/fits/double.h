@@ -6,17 +6,18 @@
 //   even[j] = t0 y[j-2] + t1 y[j-1] + t2 y[j] + t3 y[j+1]
 //   odd[j]  = t3 y[j-1] + t2 y[j] + t1 y[j+1] + t0 y[j+2]
 //
-// (0, 1/4, 3/4, 0) is bilinear interpolation. Columns first, then rows, by the same four taps: 2 + 4
-// multiply-adds a new node.
+// (0, 1/4, 3/4, 0) is bilinear interpolation. Columns first, then rows, by the same four taps: 2 +
+// 4 multiply-adds a new node.
 #pragma once
 
 #include "simd.h"
 
 namespace smalti::SMALTI_ISA {
 
-constexpr int SPAN = 64;              // old nodes of a segment; twice as many new ones
-constexpr int HALO = 2;               // nodes that it sees on either side
-constexpr int LINE = SPAN + 2 * 16; // numbers in a row with its halo, which begins at LINE_START - HALO
+constexpr int SPAN = 64; // old nodes of a segment; twice as many new ones
+constexpr int HALO = 2;  // nodes that it sees on either side
+constexpr int LINE =
+    SPAN + 2 * 16; // numbers in a row with its halo, which begins at LINE_START - HALO
 constexpr int LINE_START = 16;
 
 struct Plane {
@@ -41,19 +42,22 @@ struct FourRows {
   }
 };
 
-// Old nodes first - HALO .. first + SPAN + HALO - 1 of new row `row` before its columns are doubled,
-// ends repeated, at line[LINE_START - HALO ..].
+// Old nodes first - HALO .. first + SPAN + HALO - 1 of new row `row` before its columns are
+// doubled, ends repeated, at line[LINE_START - HALO ..].
 SIMD_INLINE void between(Plane source, const FourRows &rows, const Taps &taps, int64_t first,
                          float *line) {
-  const float *a = source.at + rows.row[0] * source.width, *b = source.at + rows.row[1] * source.width;
-  const float *c = source.at + rows.row[2] * source.width, *d = source.at + rows.row[3] * source.width;
+  const float *a = source.at + rows.row[0] * source.width,
+              *b = source.at + rows.row[1] * source.width;
+  const float *c = source.at + rows.row[2] * source.width,
+              *d = source.at + rows.row[3] * source.width;
   const vfloat t0(taps.t[0]), t1(taps.t[1]), t2(taps.t[2]), t3(taps.t[3]);
   const int64_t from = first < HALO ? 0 : first - HALO;
   const int64_t end = first + SPAN + HALO, to = end < source.width ? end : source.width;
   float *target = line + (from - first + LINE_START);
   int64_t i = from;
   for (; i + LANES <= to; i += LANES, target += LANES)
-    store(target, fma(t3, load(d + i), fma(t2, load(c + i), fma(t1, load(b + i), t0 * load(a + i)))));
+    store(target,
+          fma(t3, load(d + i), fma(t2, load(c + i), fma(t1, load(b + i), t0 * load(a + i)))));
   if (i < to) {
     const int64_t n = to - i;
     const vfloat first_two = fma(t1, load_first(b + i, n), t0 * load_first(a + i, n));
@@ -61,7 +65,8 @@ SIMD_INLINE void between(Plane source, const FourRows &rows, const Taps &taps, i
   }
   if (from == 0 && first < HALO)
     for (int64_t k = -HALO; k < -first; ++k) line[LINE_START + k] = line[LINE_START - first];
-  for (int64_t k = to; k < end; ++k) line[LINE_START + k - first] = line[LINE_START + to - 1 - first];
+  for (int64_t k = to; k < end; ++k)
+    line[LINE_START + k - first] = line[LINE_START + to - 1 - first];
 }
 
 // A line of `between` -> its 2 SPAN new nodes; beyond the plane's they mean nothing.

@@ -14,7 +14,8 @@ SIMD_INLINE vfloat colour(const Segment &segment, int channel, int p) {
   return min(max(load(segment.out[channel] + p) + vfloat(0.5f), vfloat(0.0f)), vfloat(1.0f));
 }
 
-template <int CHANNELS> void keep_bytes(const Segment &segment, int64_t count, uint8_t *target) {
+template <int CHANNELS>
+void keep_bytes(const Segment &segment, int64_t count, uint8_t *target) {
   int32_t words[TEXELS]; // a texel's bytes, the first channel lowest
   for (int p = 0; p < count; p += LANES) {
     vint word(0);
@@ -28,7 +29,8 @@ template <int CHANNELS> void keep_bytes(const Segment &segment, int64_t count, u
   }
 }
 
-template <int CHANNELS> void keep_floats(const Segment &segment, int64_t count, float *target) {
+template <int CHANNELS>
+void keep_floats(const Segment &segment, int64_t count, float *target) {
   float clamped[CHANNELS][TEXELS];
   for (int c = 0; c < CHANNELS; ++c)
     for (int p = 0; p < count; p += LANES) store(clamped[c] + p, colour(segment, c, p));

@@ -12,8 +12,8 @@ constexpr int64_t CHUNK_NODES = 1 << 14; // new nodes that a thread takes at a t
 
 int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Derivatives by the even (0) and odd (1) new nodes of old nodes first - HALO .. first + SPAN + HALO -
-// 1, zeros where there are none.
+// Derivatives by the even (0) and odd (1) new nodes of old nodes first - HALO .. first + SPAN +
+// HALO - 1, zeros where there are none.
 struct Halves {
   alignas(64) float at[2][LINE];
 };
@@ -26,7 +26,9 @@ void split(const float *d_row, int64_t columns, int64_t first, Halves &halves) {
     const int64_t n = columns - 2 * i;
     const float *d = d_row + 2 * i;
     const vfloat a = n >= LANES ? load(d) : load_first(d, n);
-    const vfloat b = n >= 2 * LANES ? load(d + LANES) : n > LANES ? load_first(d + LANES, n - LANES) : zero;
+    const vfloat b = n >= 2 * LANES ? load(d + LANES)
+                     : n > LANES    ? load_first(d + LANES, n - LANES)
+                                    : zero;
     vfloat even, odd;
     unzip(a, b, even, odd);
     store(halves.at[0] + LINE_START - first + i, even);
@@ -78,11 +80,11 @@ SIMD_INLINE void spread_back(Back &back, const Taps &taps, int64_t first, int64_
     }
   // The ends were repeated: what lies beyond them counts for them.
   const int64_t count = least(SPAN, width - first);
-  if (first == 0)
-    back.d_line[0] += line_gradient(e, o, taps, -1) + line_gradient(e, o, taps, -2);
+  if (first == 0) back.d_line[0] += line_gradient(e, o, taps, -1) + line_gradient(e, o, taps, -2);
   if (first + count == width) {
     // two nodes behind the last see the last two
-    const float even = e[count - 1], odd = o[count - 1], odd_before = width > 1 ? o[count - 2] : 0.0f;
+    const float even = e[count - 1], odd = o[count - 1],
+                odd_before = width > 1 ? o[count - 2] : 0.0f;
     const float sum = fma(taps.t[3], even, fma(taps.t[1], odd, taps.t[0] * odd_before));
     back.d_line[count - 1] += sum + taps.t[0] * odd;
   }
@@ -147,7 +149,8 @@ KERNEL(fits_double) {
         between(source, rows, taps, first, line);
         spread(line, taps, made);
         const int64_t n = least(args.new_width - 2 * first, 2 * SPAN);
-        for (int64_t i = 0; i < n; i += LANES) store_first(target + 2 * first + i, load(made + i), n - i);
+        for (int64_t i = 0; i < n; i += LANES)
+          store_first(target + 2 * first + i, load(made + i), n - i);
       }
     }
   });

@@ -41,7 +41,8 @@ KERNEL(fits_adam) {
       const vfloat v = fma(beta_2, load_first(args.spread + i, n), (one - beta_2) * g * g);
       store_first(args.mean + i, m, n);
       store_first(args.spread + i, v, n);
-      const vfloat step = vfloat(args.rate) * (m * unbias_1) / (sqrt(v * unbias_2) + vfloat(args.tiny));
+      const vfloat step =
+          vfloat(args.rate) * (m * unbias_1) / (sqrt(v * unbias_2) + vfloat(args.tiny));
       store_first(args.values + i, load_first(args.values + i, n) - step, n);
       store_first(args.gradient + i, vfloat(0.0f), n);
     }

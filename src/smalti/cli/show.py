@@ -23,7 +23,11 @@ CHANNELS = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}
 def note(text: str, target: Path | None = None) -> None:
     """A line of results; on standard error where `target`, the file, goes to standard output."""
     stream = sys.stderr if target is not None and streams.is_stream(target) else sys.stdout
-    stream.write(f"{text}\n")
+    try:
+        stream.write(f"{text}\n")
+    except UnicodeEncodeError:  # a file's name has letters that this terminal has not
+        known = text.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
+        stream.write(f"{known}\n")
     stream.flush()  # lines are seen as they come, through a pipe as well
 
 
