@@ -71,8 +71,10 @@ template <int R, int V, bool ADD, class Act>
 SIMD_INLINE void product_block(Matrix w, const float *start, int inputs, const float *x,
                                int64_t x_stride, float *out, int64_t out_stride, const Act &act) {
   vfloat sum[R][V];
-  SIMD_UNROLL for (int r = 0; r < R; ++r) SIMD_UNROLL for (int v = 0; v < V; ++v) sum[r][v] =
-      ADD ? load(out + r * out_stride + v * LANES) : vfloat(start ? start[r] : 0.0f);
+  SIMD_UNROLL for (int r = 0; r < R; ++r) {
+    SIMD_UNROLL for (int v = 0; v < V; ++v)
+      sum[r][v] = ADD ? load(out + r * out_stride + v * LANES) : vfloat(start ? start[r] : 0.0f);
+  }
   for (int i = 0; i < inputs; ++i, w.at += w.column, x += x_stride) {
     vfloat in[V];
     SIMD_UNROLL for (int v = 0; v < V; ++v) in[v] = load(x + v * LANES);
@@ -81,9 +83,11 @@ SIMD_INLINE void product_block(Matrix w, const float *start, int inputs, const f
       SIMD_UNROLL for (int v = 0; v < V; ++v) sum[r][v] = fma(weight, in[v], sum[r][v]);
     }
   }
-  SIMD_UNROLL for (int r = 0; r < R; ++r) SIMD_UNROLL for (int v = 0; v < V; ++v) {
-    float *place = out + r * out_stride + v * LANES;
-    store(place, act(sum[r][v], place));
+  SIMD_UNROLL for (int r = 0; r < R; ++r) {
+    SIMD_UNROLL for (int v = 0; v < V; ++v) {
+      float *place = out + r * out_stride + v * LANES;
+      store(place, act(sum[r][v], place));
+    }
   }
 }
 
@@ -144,8 +148,10 @@ SIMD_INLINE void outer_block(int texels, const float *d_out, int64_t d_out_strid
                              int64_t x_stride, float *sums, int64_t sums_stride) {
   for (int part = 0; part < 16; part += LANES) {
     vfloat sum[R][C];
-    SIMD_UNROLL for (int r = 0; r < R; ++r) SIMD_UNROLL for (int c = 0; c < C; ++c) sum[r][c] =
-        load(sums + r * sums_stride + 16 * c + part);
+    SIMD_UNROLL for (int r = 0; r < R; ++r) {
+      SIMD_UNROLL for (int c = 0; c < C; ++c)
+        sum[r][c] = load(sums + r * sums_stride + 16 * c + part);
+    }
     for (int p = part; p < texels; p += 16) {
       vfloat in[C];
       SIMD_UNROLL for (int c = 0; c < C; ++c) in[c] = load(x + c * x_stride + p);
@@ -154,8 +160,10 @@ SIMD_INLINE void outer_block(int texels, const float *d_out, int64_t d_out_strid
         SIMD_UNROLL for (int c = 0; c < C; ++c) sum[r][c] = fma(d, in[c], sum[r][c]);
       }
     }
-    SIMD_UNROLL for (int r = 0; r < R; ++r) SIMD_UNROLL for (int c = 0; c < C; ++c)
+    SIMD_UNROLL for (int r = 0; r < R; ++r) {
+      SIMD_UNROLL for (int c = 0; c < C; ++c)
         store(sums + r * sums_stride + 16 * c + part, sum[r][c]);
+    }
   }
 }
 

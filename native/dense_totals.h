@@ -51,8 +51,8 @@ template <int R>
 static void outer_totals_rows(int inputs, int texels, const float *d_out, int64_t d_out_stride,
                               const float *x, int64_t x_stride, float *d_weight) {
   for (int i = 0; i < inputs;) {
-    const int columns = inputs - i < COLUMNS ? inputs - i : COLUMNS;
-    with_constant<COLUMNS>(columns, [&]<int C>() __attribute__((always_inline)) {
+    const int columns = inputs - i < OUTER_COLUMNS ? inputs - i : OUTER_COLUMNS;
+    with_constant<OUTER_COLUMNS>(columns, [&]<int C>() __attribute__((always_inline)) {
       outer_totals<R, C>(texels, d_out, d_out_stride, x + i * x_stride, x_stride, d_weight + i,
                          inputs);
     });

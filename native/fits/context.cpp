@@ -147,8 +147,9 @@ SIMD_INLINE void look_back(const int (&places)[COUNT][2], const float (*d)[ROOM]
                            float *target) {
   for (int i = -LANES; i < nodes + LANES; i += LANES) {
     vfloat sum = load(target + MARGIN + i);
-    SIMD_UNROLL for (int k = 0; k < COUNT; ++k) if (places[k][0] == DOWN) sum +=
-        load(d[k] + MARGIN + i - places[k][1]);
+    SIMD_UNROLL for (int k = 0; k < COUNT; ++k) {
+      if (places[k][0] == DOWN) sum += load(d[k] + MARGIN + i - places[k][1]);
+    }
     store(target + MARGIN + i, sum);
   }
 }
