@@ -21,9 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-ONE_THREAD = {
-    name: "1" for name in ("SMALTI_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
-}
+ONE_THREAD = dict.fromkeys(("SMALTI_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
 
 def main() -> None:

@@ -16,8 +16,19 @@ if find_spec("torch"):  # the core's tests run without
 if TYPE_CHECKING:
     from torch import Tensor
 
+NEEDS_TORCH = pytest.mark.skipif(not find_spec("torch"), reason="needs torch, the extra models")
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "v1"
+
+
+def codecs() -> list:
+    """Names of all codecs as test parameters; those that need torch are skipped without it."""
+    import smalti
+
+    return [
+        pytest.param(codec.name, marks=[NEEDS_TORCH] if codec.extra else [])
+        for codec in smalti.list_codecs()
+    ]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 import smalti
-from native_builds import on_every_build
-from neural_maps import ODD, make_maps
 from smalti import container
 from smalti.errors import FormatError, ImageError, OptionError, SmaltiError
 from smalti.image import as_picture, save, to_uint8
@@ -19,6 +17,8 @@ from smalti.neural.maps import Map, kind_of, mip_levels
 from smalti.neural.texture import NeuralTexture
 
 from conftest import make_picture, run
+from native_builds import on_every_build
+from neural_maps import ODD, make_maps
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "fitted": {"errors", "files", "native", "entropy"},
     "fitted_gpu": {"errors", "fitted"},
     "live": {"fitted"},
-    "neural": {"errors", "image", "ops", "entropy", "bc7", "textures"},
+    "neural": {"errors", "native", "image", "ops", "entropy", "bc7", "textures"},
     "material": {*LEAVES, "codec", "codecs", "container", "neural", "registry"},
     "api": {*LEAVES, "about", "codec", "container", "entropy", "models", "registry", "weights"},
     # eval: its metrics alone, so that validation means what a report means by PSNR

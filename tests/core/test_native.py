@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from native_builds import on_every_build
 from smalti import native
 from smalti.errors import OptionError
+
+from native_builds import on_every_build
 
 soften = native.kernel(
     "fits_soften", values="in f32", seen="out f32", slope="out f32", count="i64",

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -187,7 +188,7 @@ def test_unknown_contenders_are_refused_before_anything_runs(tmp_path):
 def test_every_default_contender_resolves():
     quick, _ = run.default_contenders()
     usual, left_out = run.default_contenders(all=True)
-    assert not left_out
+    assert not left_out or not find_spec("torch")
     assert {"bc7:effort=fast", "png"} < set(quick)
     assert len(quick) < 0.7 * len(usual)
     for text in (*quick, *usual):

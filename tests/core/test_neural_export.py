@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 
-from neural_maps import ODD, make_maps
 from smalti.errors import OptionError
 from smalti.material import fit_material
 from smalti.neural.blocks import export_blocks
@@ -17,6 +16,7 @@ from smalti.neural.shaders import export_shader, shader_text
 from smalti.textures import decode_surface, read_texture
 
 from conftest import make_picture
+from neural_maps import ODD, make_maps
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from native_builds import on_every_build
 from smalti.train import norm_kernels, norm_reference
+
+from native_builds import on_every_build
 
 GROUPS, EPSILON = 3, 1e-5
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from native_builds import on_every_build
 from smalti import native
 from smalti.entropy import decode_planes, encode_planes, reference
 from smalti.entropy.tables import LIMIT, tables
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, OptionError
+
+from native_builds import on_every_build
 
 GOLDEN = "51c48d9fb1ad778bece9d8ce651f1c603fee6e46989d279a194166c5a505d4bf"
 TABLES = "0e275216f5ef513d7760c9873a352fd9553dae74dc9ba3e00c82bed052b7c381"

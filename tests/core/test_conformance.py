@@ -17,9 +17,8 @@ from smalti.codec import Resizes, Samples, TrainedCodec, pack_config
 from smalti.errors import FormatError, OptionError, SmaltiError
 from smalti.image import to_uint8
 
-from conftest import GOLDEN, make_picture
+from conftest import GOLDEN, codecs, make_picture
 
-NAMES = list(registry.CODECS)
 EFFORT = "ultrafast"
 
 
@@ -29,7 +28,7 @@ def quick(name):
     return f"{name}:steps=10" if has_steps else name
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=codecs())
 def name(request):
     return request.param
 

@@ -5,7 +5,6 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from native_builds import on_every_build
 from smalti.errors import ImageError, OptionError
 from smalti.image.transfer import linear_to_srgb, srgb_to_linear
 from smalti.textures import mip_chain, reference
@@ -13,6 +12,7 @@ from smalti.textures.mips import _TRUSTED, FILTERS, mip_strips, space_of, taps
 from smalti.textures.texture import level_size
 
 from conftest import make_picture
+from native_builds import on_every_build
 
 LEVELS = np.arange(256)
 

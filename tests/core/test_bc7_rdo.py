@@ -7,7 +7,6 @@ import pytest
 import texture2ddecoder
 from PIL import Image
 
-from native_builds import on_every_build
 from smalti import native
 from smalti.bc7 import rdo
 from smalti.bc7.decode import decode_blocks, decode_image
@@ -20,6 +19,8 @@ from smalti.bc7.reference import decode_block
 from smalti.bc7.seed import encode_seed
 from smalti.cli.paths import BUNDLED
 from smalti.errors import FormatError, ImageError, OptionError
+
+from native_builds import on_every_build
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import pytest
 import texture2ddecoder
 from PIL import Image
 
-from native_builds import on_every_build
 from smalti import native
 from smalti.bc7.decode import decode_image
 from smalti.bc7.seed import ENGINES, GOOD_ENOUGH, ITERATIONS, encode_seed
@@ -13,6 +12,8 @@ from smalti.bc7.seed_reference import SeedBlock, encode_block, trace_block
 from smalti.cli.paths import BUNDLED
 from smalti.errors import ImageError, OptionError
 from smalti.eval.metrics import psnr
+
+from native_builds import on_every_build
 
 FLOORS = (41.3, 41.65)  # dB, of pca and of nelder-mead
 

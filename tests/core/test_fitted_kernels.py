@@ -7,7 +7,6 @@ array, and in single numbers of it.
 import numpy as np
 import pytest
 
-from native_builds import on_every_build
 from smalti.fitted import context, reference, synthesis, upsample, values
 from smalti.fitted.draw import Canvas
 from smalti.fitted.fit import Fit
@@ -15,9 +14,10 @@ from smalti.fitted.layout import Layout
 from smalti.fitted.network import Network
 
 from conftest import make_picture
+from native_builds import on_every_build
 
 LEVELS = (5, 4, 3, 2, 1, 1, 0)
-WIDE_AS_DOUBLE = 1e-6  # step of the differences: kinks of ReLU are hardly ever within it
+WIDE_AS_DOUBLE = 1e-8  # step of the differences: kinks of ReLU are hardly ever within it
 
 
 def image_of(channels: int, height: int, width: int) -> np.ndarray:

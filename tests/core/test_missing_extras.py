@@ -10,6 +10,8 @@ import pytest
 
 import smalti
 
+from conftest import NEEDS_TORCH
+
 # Runs commands in one process in which some packages cannot be found.
 SCRIPT = """
 import contextlib, io, json, sys
@@ -44,7 +46,6 @@ TORCH = {
     "sample a.png": ("torch", "models"),
     "profile fsq-1m": ("torch", "models"),
     "explain sizes": ("torch", "models"),
-    "explain textures a.png": ("torch", "models"),
     "train rgba-boxes": ("torch", "train"),
     "export rgba-boxes out": ("torch", "onnx"),
 }
@@ -56,11 +57,17 @@ OTHERS = {
     "train rgba-boxes --steps 1": ("accelerate", "train"),
     "draw seven a.png": ("transformers", "tokens"),
     "export rgba-boxes out": ("onnx", "onnx"),
+}
+FIGURES = {
     "explain bc7 a.png": ("matplotlib", "explain"),
+    "explain textures a.png": ("matplotlib", "explain"),
 }
 
 
-@pytest.mark.parametrize("missing", [TORCH, BESIDE_TORCH, OTHERS])
+@pytest.mark.parametrize(
+    "missing",
+    [TORCH, FIGURES, *(pytest.param(m, marks=NEEDS_TORCH) for m in (BESIDE_TORCH, OTHERS))],
+)
 def test_one_sentence(missing, tmp_path):
     packages = sorted({package for package, _ in missing.values()})
     given = json.dumps([packages, [command.split() for command in missing]])

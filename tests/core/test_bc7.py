@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from bc7_pictures import by_pillow, by_texture2ddecoder, made_alpha, made_picture
-from native_builds import on_every_build
 from smalti import native
 from smalti.bc7.decode import decode_blocks, decode_image, decode_window
 from smalti.bc7.encode import encode_image
@@ -12,6 +10,9 @@ from smalti.bc7.layout import MODES, WEIGHTS, block_grid
 from smalti.bc7.partitions import ANCHORS, PARTITIONS
 from smalti.bc7.reference import decode_block
 from smalti.errors import FormatError, ImageError, OptionError
+
+from bc7_pictures import by_pillow, by_texture2ddecoder, made_alpha, made_picture
+from native_builds import on_every_build
 
 
 def header_fields(block: bytes) -> tuple[int, int, int, int]:

@@ -5,16 +5,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bc7_pictures import (
-    as_blocks,
-    by_pillow,
-    by_texture2ddecoder,
-    crop,
-    hostile,
-    made_alpha,
-    made_picture,
-)
-from native_builds import on_every_build
 from smalti import native
 from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import ENGINES, encode_image
@@ -26,6 +16,17 @@ from smalti.bc7.reference_steps import THIRDS, plane, rank
 from smalti.bc7.search import EFFORTS
 from smalti.bc7.seed import encode_seed
 from smalti.errors import OptionError
+
+from bc7_pictures import (
+    as_blocks,
+    by_pillow,
+    by_texture2ddecoder,
+    crop,
+    hostile,
+    made_alpha,
+    made_picture,
+)
+from native_builds import on_every_build
 
 
 def modes_of(blocks: bytes) -> np.ndarray:

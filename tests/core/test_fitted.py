@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import smalti
-from native_builds import on_every_build
 from smalti import native
 from smalti.codec import Window
 from smalti.codecs.fitted import Fitted, FittedOptions
@@ -19,6 +18,7 @@ from smalti.fitted.network import Network
 from smalti.fitted.session import Session
 
 from conftest import make_picture
+from native_builds import on_every_build
 
 PICTURES = Path(smalti.__file__).parent / "assets" / "pictures"
 LEVELS = (5, 4, 3, 2, 1, 1, 0)

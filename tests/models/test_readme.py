@@ -10,9 +10,8 @@ import pytest
 
 import smalti
 
-from conftest import make_picture
+from conftest import ROOT, make_picture
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -23,7 +22,11 @@ def blocks(language: str) -> list[str]:
 
 def test_there_are_exactly_two_set_up_commands():
     commands = [line for line in README.splitlines() if line.startswith("pip install")]
-    assert commands == ["pip install . && smalti compare", "pip install '.[test]' && pytest"]
+    assert commands[:2] == [
+        "pip install '.[models,jxl]' && smalti compare",
+        "pip install '.[test]' && pytest",
+    ]
+    assert not any("&&" in command for command in commands[2:])
 
 
 @pytest.mark.parametrize("code", blocks("python"))

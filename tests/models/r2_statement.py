@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-GOLDEN = Path(__file__).parent / "golden" / "r2_legacy.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "r2_legacy.npz"
 
 RESAMPLER = {
     "channels": 2, "latent_channels": 3, "width": 12, "encoder_blocks": 2, "decoder_blocks": 1,

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from native_builds import on_every_build
 from smalti.fits.tables import kernels, reference
 from smalti.fits.tables.fit import Recipe, fit_texture, visible
 from smalti.fits.tables.hash_texture import PRESETS, HashTextureConfig
@@ -15,6 +14,7 @@ from smalti.fits.tables.model import ACTIVATIONS, OMEGA, SIREN, Shape, TextureMo
 from smalti.fits.tables.quantize import feature_ranges, from_levels, to_levels
 
 from conftest import make_picture
+from native_builds import on_every_build
 
 TINY = {"height": 37, "width": 29, "levels": 5, "base": 4, "finest": 40, "log2_entries": 6}
 TEXTURES = [

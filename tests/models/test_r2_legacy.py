@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import r2_statement as statement
 import smalti
 from smalti.diffusion import legacy
 from smalti.errors import ImageError, OptionError
@@ -20,6 +19,8 @@ from smalti.models.r2_legacy import (
     LegacyResamplerConfig,
 )
 from smalti.models.r2_legacy_blocks import legacy_grid, legacy_positions
+
+import r2_statement as statement
 
 
 @pytest.fixture(scope="module")
