@@ -11,7 +11,7 @@ from smalti import container, entropy, extras, registry
 from smalti.about import CodecInfo, FileInfo, info, list_codecs, open_file
 from smalti.codec import (
     Codec,
-    Options,
+    EncodeOptions,
     Resizes,
     Samples,
     Size,
@@ -186,8 +186,8 @@ def resolve(text: str) -> tuple[Codec, dict[str, Any]]:
     return with_settings(registry.codec_class(name), settings)
 
 
-def _options(codec: Codec, settings: dict[str, Any]) -> Options:
-    options = codec.Options(**settings)
+def _options(codec: Codec, settings: dict[str, Any]) -> EncodeOptions:
+    options = codec.EncodeOptions(**settings)
     if options.device.partition(":")[0] not in codec.own_devices:
         check_device(options.device)
     if options.effort not in codec.efforts:
@@ -291,7 +291,7 @@ def _inner_size(codec: Codec, size: Size) -> Size:
     return size._replace(channels=channels)
 
 
-def _encode_any(codec: Codec, image: np.ndarray, options: Options) -> list[bytes]:
+def _encode_any(codec: Codec, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
     height, width, channels = image.shape
     size = Size(channels, height, width)
     alpha_apart = _alpha_apart(codec, size)

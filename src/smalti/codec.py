@@ -4,7 +4,7 @@
     x ─encode→ sections ─container→ .smt file ─container→ sections ─decode→ x̂
 
 A codec is a frozen dataclass. Its fields are the *wire config*: what a decoder needs, packed into
-the file. What only costs time, or picks among valid files, is an `Options` field and never is.
+the file. What only costs time, or picks among valid files, is an `EncodeOptions` field and never is.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ class Window(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class EncodeOptions:
     """How to encode. None of it is needed to decode, so none of it is in the file."""
 
     effort: str = "medium"  # one of the codec's `efforts`
@@ -68,14 +68,14 @@ class Codec(ABC):
     own_devices: ClassVar[tuple[str, ...]] = ()  # kinds that `encode` opens itself: "gpu"
     exact: ClassVar[bool] = False  # decodes to the same 8-bit picture on every machine
     foreign: ClassVar[tuple[str, ...]] = ()  # suffixes of other formats it writes, ".dds"
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[EncodeOptions]] = EncodeOptions
 
     @classmethod
     def quick_settings(cls) -> tuple[str, ...]:
         return cls.quick or cls.settings
 
     @abstractmethod
-    def encode(self, image: "np.ndarray", options: Options) -> list[bytes]:
+    def encode(self, image: "np.ndarray", options: EncodeOptions) -> list[bytes]:
         """Sections of a picture `H W C`, uint8, uint16 or float32 in [0, 1], C one of `channels`."""
 
     @abstractmethod

@@ -40,7 +40,8 @@ def codec_class(name: str) -> "type[Codec]":
     if name not in CODECS:
         raise OptionError(f"unknown codec {name!r}; known: {', '.join(CODECS)}")
     module, _, attribute = CODECS[name][1].partition(":")
-    return getattr(import_module(module), attribute)
+    found: type[Codec] = getattr(import_module(module), attribute)
+    return found
 
 
 def wire_number(name: str) -> int:

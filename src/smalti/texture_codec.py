@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from smalti.codec import EFFORTS, Codec, Options, Size, Window
+from smalti.codec import EFFORTS, Codec, EncodeOptions, Size, Window
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError, OptionError
 from smalti.fits.tables.fit import Recipe, fit_texture
@@ -31,7 +31,7 @@ PUBLISHED_STEPS = dict(zip(EFFORTS, (500, 2000, 5000, 10000, 20000), strict=True
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextureOptions(Options):
+class TextureOptions(EncodeOptions):
     steps: int | None = None  # of the optimiser; None: by effort
     recipe: str = "fast"  # or "published": the seed system's own, ten times slower
     threads: int | None = None  # of the fit, which makes the same file with any number; None: all
@@ -42,7 +42,7 @@ class TextureCodec(Codec):
     """Base: a subclass names its recipes and says what numbers a picture's texture has."""
 
     channels: ClassVar[tuple[int, ...]] = (3, 4)
-    Options: ClassVar[type[Options]] = TextureOptions
+    Options: ClassVar[type[EncodeOptions]] = TextureOptions
     recipes: ClassVar[Mapping[str, tuple[Recipe, Mapping[str, int]]]]  # name: recipe, steps
 
     @abstractmethod

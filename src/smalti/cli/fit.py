@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from smalti.cli.fit_state import StateFile
-    from smalti.codec import Codec, Options
+    from smalti.codec import Codec, EncodeOptions
     from smalti.fitted.session import Session
     from smalti.live import Frame
 
@@ -105,7 +105,7 @@ def fit(
     return _run(session, state, source, target, image, chosen, live=live)
 
 
-def _chosen(text: str, given: dict, texture: bool) -> tuple["Codec", "Options"]:
+def _chosen(text: str, given: dict, texture: bool) -> tuple["Codec", "EncodeOptions"]:
     from smalti import api
 
     codec, settings = api.resolve(text)

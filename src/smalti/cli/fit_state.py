@@ -15,7 +15,7 @@ from smalti.errors import OptionError
 if TYPE_CHECKING:
     import numpy as np
 
-    from smalti.codec import Codec, Options
+    from smalti.codec import Codec, EncodeOptions
     from smalti.fitted.session import Session
 
 ABOUT = "about.json"  # a member of the file beside what the session wrote
@@ -24,7 +24,9 @@ SECONDS_BETWEEN = 15
 SHARE = 0.05  # of the time, at most, for saving
 
 
-def about(image: "np.ndarray", codec: "Codec", options: "Options", steps: int) -> dict[str, str]:
+def about(
+    image: "np.ndarray", codec: "Codec", options: "EncodeOptions", steps: int
+) -> dict[str, str]:
     """What two fits must have in common for one to go on where the other stopped."""
     settings = {**asdict(codec), **asdict(options)}
     pixels = hashlib.sha256(image.tobytes()).hexdigest()

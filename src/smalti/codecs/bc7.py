@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from smalti.codec import EFFORTS, Codec, Options, Size, Window
+from smalti.codec import EFFORTS, Codec, EncodeOptions, Size, Window
 from smalti.errors import FormatError, OptionError
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bc7Options(Options):
+class Bc7Options(EncodeOptions):
     """What the search makes least, and at what price in bytes."""
 
     metric: str = "rgba"  # or "perceptual", "premultiplied", "normal"; see smalti.bc7.metric
@@ -28,7 +28,7 @@ class Bc7(Codec):
     Specification 1.3, chapter "BPTC Compressed Texture Image Formats".
     """
 
-    Options: ClassVar[type[Options]] = Bc7Options
+    Options: ClassVar[type[EncodeOptions]] = Bc7Options
     name: ClassVar[str] = "bc7"
     summary: ClassVar[str] = "GPU texture blocks, 8 bits a texel, random access, also .dds, .ktx2"
     efforts: ClassVar[tuple[str, ...]] = (*EFFORTS, "pca", "nelder-mead")

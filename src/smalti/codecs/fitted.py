@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from smalti.codec import Codec, Options, Size, Window
+from smalti.codec import Codec, EncodeOptions, Size, Window
 from smalti.errors import OptionError
 from smalti.fitted import file
 from smalti.fitted.draw import Canvas
@@ -26,7 +26,7 @@ REACH = 4  # nodes of a level that a texel of it may depend on, doubling after d
 
 
 @dataclass(frozen=True, kw_only=True)
-class FittedOptions(Options):
+class FittedOptions(EncodeOptions):
     lmbda: float = 2e-4  # mean squared error ([0, 1]) that a bit a texel may buy
     target_bpp: float | None = None  # of the file, instead of lmbda
     target_psnr: float | None = None  # in dB, instead of lmbda
@@ -47,7 +47,7 @@ class Fitted(Codec):
     of 1.58, and a little more rate.
     """
 
-    Options: ClassVar[type[Options]] = FittedOptions
+    Options: ClassVar[type[EncodeOptions]] = FittedOptions
     name: ClassVar[str] = "fitted"
     summary: ClassVar[str] = "grids and a small network fitted to the picture, near the best bytes"
     channels: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)

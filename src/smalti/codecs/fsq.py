@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec
+from smalti.codec import NOT_ON_WIRE, EncodeOptions, Size, TrainedCodec
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError
 
@@ -33,7 +33,7 @@ class Fsq(TrainedCodec):
 
     weights: str = field(default="fsq-1m", metadata=NOT_ON_WIRE)
 
-    def encode(self, image: np.ndarray, options: Options) -> list[bytes]:
+    def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         import torch
 
         from smalti.models.pictures import to_tensor

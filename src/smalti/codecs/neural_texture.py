@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from smalti.codec import Codec, Options, Size, Window
+from smalti.codec import Codec, EncodeOptions, Size, Window
 from smalti.errors import FormatError, OptionError
 from smalti.image import to_uint8
 from smalti.neural.fit import fit_texture
@@ -19,7 +19,7 @@ ROUNDS = {"ultrafast": 20, "fast": 60, "medium": 200, "high": 500, "best": 1500}
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeuralTextureOptions(Options):
+class NeuralTextureOptions(EncodeOptions):
     steps: int | None = None  # rounds over all texels; None: by effort
 
 
@@ -36,7 +36,7 @@ class NeuralTextureCodec(Codec):
     channels: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
     settings: ClassVar[tuple[str, ...]] = ("neural-texture:effort=fast",)
     quick: ClassVar[tuple[str, ...]] = ("neural-texture:effort=ultrafast",)
-    Options: ClassVar[type[Options]] = NeuralTextureOptions
+    Options: ClassVar[type[EncodeOptions]] = NeuralTextureOptions
 
     fine: tuple[int, ...] = (3, 2, 4)  # channels, texels a node along each side, bits of a node
     coarse: tuple[int, ...] = (6, 4, 4)

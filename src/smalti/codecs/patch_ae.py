@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from smalti.codec import NOT_ON_WIRE, Options, Size, TrainedCodec, Window
+from smalti.codec import NOT_ON_WIRE, EncodeOptions, Size, TrainedCodec, Window
 from smalti.entropy import decode_planes, encode_planes
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, OptionError, WeightsError
@@ -54,7 +54,7 @@ class PatchAe(TrainedCodec):
         if not 1e-2 <= self.step <= 1e3:
             raise OptionError(f"step {self.step:g}; it must lie in 0.01 .. 1000")
 
-    def encode(self, image: np.ndarray, options: Options) -> list[bytes]:
+    def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         import torch
 
         from smalti.models.pictures import to_tensor

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["decode_planes", "encode_planes"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     # NumPy loads with the first plane, not with the first varint
     if name in __all__:
         from smalti.entropy import planes

@@ -45,22 +45,22 @@ def encode_planes(values: np.ndarray, levels: Sequence[int]) -> bytes:
         raise OptionError(
             f"planes are an integer array (C, H, W), not {values.dtype} {values.shape}"
         )
-    levels = checked_levels(values.shape, levels)
-    for c, n in enumerate(levels.tolist()):
+    counts = checked_levels(values.shape, levels)
+    for c, n in enumerate(counts.tolist()):
         if values[c].size and not (values[c].min() >= 0 and values[c].max() < n):
             raise OptionError(
                 f"plane {c} holds {values[c].min()}..{values[c].max()}, its {n} levels are 0..{n - 1}"
             )
-    if nothing_to_code(values.shape, levels):
+    if nothing_to_code(values.shape, counts):
         return b""
     values = np.ascontiguousarray(values, np.int32)
     # what noise holds; little data that surprises takes a few bytes more
-    size = np.array([values.size * int(levels.max() - 1).bit_length() // 8 + 16])
+    size = np.array([values.size * int(counts.max() - 1).bit_length() // 8 + 16])
     data = np.empty(0, np.uint8)
     while data.size < size[0]:
         data = np.empty(int(size[0]), np.uint8)
         _encode(
-            values=values, **_arguments(values.shape, levels),
+            values=values, **_arguments(values.shape, counts),
             data=data, capacity=data.size, size=size,
         )  # fmt: skip
     return data[: size[0]].tobytes()
@@ -73,15 +73,15 @@ def decode_planes(data: bytes, shape: tuple[int, int, int], levels: Sequence[int
     with. Damaged data that passes for sound (once in 65536) still gives values in range; whoever
     must know stores a checksum as well. OptionError if shape or levels are impossible.
     """
-    levels = checked_levels(shape, levels)
-    if nothing_to_code(shape, levels):
+    counts = checked_levels(shape, levels)
+    if nothing_to_code(shape, counts):
         if data:
             raise FormatError(f"{len(data)} bytes of data for planes that need none")
         return np.zeros(shape, np.int32)
     values, position = np.empty(shape, np.int32), np.zeros(1, np.int64)
     try:
         _decode(
-            data=np.frombuffer(data, np.uint8), size=len(data), **_arguments(shape, levels),
+            data=np.frombuffer(data, np.uint8), size=len(data), **_arguments(shape, counts),
             values=values, position=position,
         )  # fmt: skip
     except native.DamagedError as error:

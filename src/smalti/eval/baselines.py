@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from smalti import extras
-from smalti.codec import Codec, Options, Size
+from smalti.codec import Codec, EncodeOptions, Size
 from smalti.errors import FormatError, ImageError, MissingExtraError, OptionError
 from smalti.image import to_uint8
 
@@ -67,7 +67,7 @@ class Baseline(Codec):
         with Image.open(io.BytesIO(data), formats=[self.format]) as picture:
             return np.asarray(picture.convert(MODES[channels]))
 
-    def encode(self, image: np.ndarray, options: Options) -> list[bytes]:
+    def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         levels = to_uint8(image)
         try:
             return [self.compress(levels[:, :, 0] if levels.shape[2] == 1 else levels)]
