@@ -187,7 +187,7 @@ def resolve(text: str) -> tuple[Codec, dict[str, Any]]:
 
 
 def _options(codec: Codec, settings: dict[str, Any]) -> EncodeOptions:
-    options = codec.EncodeOptions(**settings)
+    options = codec.Options(**settings)
     if options.device.partition(":")[0] not in codec.own_devices:
         check_device(options.device)
     if options.effort not in codec.efforts:
