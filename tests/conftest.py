@@ -1,5 +1,6 @@
 """Pictures that the tests make themselves, and the switch that writes golden files."""
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +36,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write golden files that do not exist yet"
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Two to four tests at once where pytest-xdist is there and nobody said how many."""
+    is_worker = hasattr(config, "workerinput")
+    if (
+        config.pluginmanager.hasplugin("xdist")
+        and not is_worker
+        and config.option.numprocesses is None
+    ):
+        config.option.numprocesses = min(os.cpu_count() or 1, 4)
+        config.option.dist = "worksteal"
 
 
 def make_picture(channels: int, height: int, width: int, seed: int = 0) -> np.ndarray:
