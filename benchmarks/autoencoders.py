@@ -33,7 +33,7 @@ from smalti.eval.log import conditions
 from smalti.eval.metrics import psnr, ssim
 from smalti.files import PICTURE_SUFFIXES
 from smalti.image import as_picture, to_uint8
-from smalti.models.patch_init import klt
+from smalti.models.patch.init import klt
 from smalti.models.pictures import to_picture, to_tensor
 
 CODECS = {

@@ -21,6 +21,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -151,17 +153,19 @@ def field(planes: int, height: int, width: int) -> np.ndarray:
 def grids(path: Path) -> tuple[int, Callable[[], bytes], Callable[[bytes], bool]]:
     """The values of a fitted picture, which is only read here."""
     from smalti import container
-    from smalti.fitted import draw, file
-    from smalti.fitted.layout import Layout
-    from smalti.fitted.network import Network
+
+    room = "smalti.fitted" if find_spec("smalti.fitted") else "smalti.fits.picture"  # before, now
+    draw, file, layouts, networks = (
+        import_module(f"{room}.{name}") for name in ("draw", "file", "layout", "network")
+    )
 
     held = container.read(path.read_bytes())
-    layout = Layout(held.height, held.width, LEVELS, TILE)
+    layout = layouts.Layout(held.height, held.width, LEVELS, TILE)
     # threads of versions before native kernels
     crew = (draw.Crew(1),) if hasattr(draw, "Crew") else ()
 
     def read() -> np.ndarray:
-        network = Network.of(len(LEVELS), held.channels, HIDDEN, max(LEVELS))
+        network = networks.Network.of(len(LEVELS), held.channels, HIDDEN, max(LEVELS))
         return file.read(held.sections, layout, network, *crew)
 
     values = read()

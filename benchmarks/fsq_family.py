@@ -30,6 +30,7 @@ from smalti.files import PICTURE_SUFFIXES
 from smalti.image import to_uint8
 from smalti.train import recipes
 from smalti.train.loop import Options
+from smalti.train.run import run_recipe
 
 FAMILY = ("fsq-1m", "fsq-small", "fsq-tiny", "fsq-1k", "fsq-f4", "fsq-f8")
 TIMED = (4, 14)  # steps: after the first ones, which fill caches and memory, and at the end
@@ -54,7 +55,7 @@ def main() -> None:
 def train(name: str, steps: int, training: list[str], out: Path) -> dict[int, float]:
     """Train by a recipe; the processor time at each step, from 0 on."""
     clock = {0: time.process_time()}
-    recipes.run(
+    run_recipe(
         recipes.recipe_of(name, [f"steps={steps}"]),
         training,
         out,

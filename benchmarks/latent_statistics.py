@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/latent_statistics.py PHOTOGRAPHS --every 6
 
-One JSON object a line: the table MEASURED of smalti/integrations/latents.py, which is what a
+One JSON object a line: the table MEASURED of smalti/export/latents.py, which is what a
 diffusion pipeline standardises latents by.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 import smalti
 from smalti import weights
 from smalti.eval.log import conditions
+from smalti.export.latents import measure
 from smalti.files import PICTURE_SUFFIXES
-from smalti.integrations.latents import measure
 
 
 def main() -> None:

@@ -41,17 +41,18 @@ from lm_judge import FIRST_SEED, Judge, drawn, evaluate, judge_of, names_of, rig
 from torch import Tensor
 
 import smalti
+from smalti.artist import sequences
+from smalti.artist.artist import Artist, Taste
+from smalti.artist.labelled import Labelled, read_mnist, upper_half
+from smalti.artist.train import Run
 from smalti.eval.log import conditions
 from smalti.eval.metrics import psnr
 from smalti.models.fsq import FsqAutoencoder
-from smalti.tokens import lm_data
-from smalti.tokens.draw import Artist, Taste
-from smalti.tokens.lm_pictures import Labelled, read_mnist, upper_half
-from smalti.tokens.lm_train import Run
 from smalti.train import recipes
-from smalti.train.lm_recipe import LmRecipe
 from smalti.train.loop import Options
-from smalti.train.recipe import changed
+from smalti.train.recipes.language import LmRecipe
+from smalti.train.recipes.recipe import changed
+from smalti.train.run import run_recipe
 
 PER_DIGIT = 40
 TASTES = ((0.9, 1.0), (0.9, 2.0))  # temperature, guidance
@@ -122,7 +123,7 @@ def table_row(
     tokenizer_parameters = sum(p.numel() for p in eye.parameters())
     eye = eye if merged == 1 else Merged(eye, merged)
     halves = part.pictures, upper_half(part.pictures)
-    codes = lm_data.Codes(*(lm_data.encoded(eye, half) for half in halves))
+    codes = sequences.Codes(*(sequences.encoded(eye, half) for half in halves))
     model = trained_model(eye, codes, part)
     bits = model.validate()["bits_a_code"]
     artist = Artist(model.averaged(), model.tokenizer, eye)
@@ -145,7 +146,7 @@ def table_row(
 
 
 def trained_tokenizer(settings: list[str], mnist: Path, out: Path) -> Path:
-    return recipes.run(
+    return run_recipe(
         recipes.recipe_of("fsq-digits", [*settings, f"steps={TOKENIZER_STEPS}"]),
         [mnist / "train-images-idx3-ubyte.gz"],
         out,
@@ -155,7 +156,7 @@ def trained_tokenizer(settings: list[str], mnist: Path, out: Path) -> Path:
     )
 
 
-def trained_model(eye: Any, codes: lm_data.Codes, part: Labelled) -> Run:
+def trained_model(eye: Any, codes: sequences.Codes, part: Labelled) -> Run:
     recipe = changed(LmRecipe(), LITTLE)
     run = Run(recipe, eye, codes, part, torch.device("cpu"))
     steps = round(IDS / (recipe.batch * run.batches.length))

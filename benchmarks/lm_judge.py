@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from smalti.artist.artist import Artist, Taste
+from smalti.artist.labelled import Labelled, upper_half
 from smalti.eval.metrics import psnr
 from smalti.image import to_uint8
 from smalti.models.fsq import FsqAutoencoder
 from smalti.models.pictures import to_pictures, to_tensors
-from smalti.tokens.draw import Artist, Taste
-from smalti.tokens.lm_pictures import Labelled, upper_half
 
 FIRST_SEED = 1_000_000
 TASTES = ((1.0, 1.0), (0.9, 1.0), (0.9, 1.5), (0.9, 2.0))  # temperature, guidance

@@ -26,11 +26,11 @@ from lm_judge import FIRST_SEED, completions, evaluate, judge_of, right, say
 from torch import Tensor
 
 import smalti
+from smalti.artist.artist import Artist, Taste
+from smalti.artist.labelled import Labelled, read_folder
 from smalti.eval.log import conditions
 from smalti.image import to_float
-from smalti.tokens.draw import Artist, Taste
-from smalti.tokens.draw_canvas import sheet
-from smalti.tokens.lm_pictures import Labelled, read_folder
+from smalti.image.sheet import sheet
 from smalti.train.recipes import recipe_of
 
 DRAWN = 50  # of each label

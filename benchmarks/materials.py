@@ -25,9 +25,9 @@ import smalti
 from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import encode_image
 from smalti.eval.log import conditions
+from smalti.fits.material.maps import Map, kind_of, mip_levels
 from smalti.image import to_uint8
 from smalti.material import fit_material, open_material, write_material
-from smalti.neural.maps import Map, kind_of, mip_levels
 from smalti.textures import bc1_to_bc5
 
 ORDER = ("albedo", "normal", "roughness", "metallic", "ao")

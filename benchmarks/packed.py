@@ -38,7 +38,7 @@ import smalti
 from smalti.eval.log import conditions
 from smalti.files import PICTURE_SUFFIXES
 from smalti.models.packed import PackedPatchAutoencoder, pack_patches
-from smalti.models.patch import PatchAutoencoder
+from smalti.models.patch.model import PatchAutoencoder
 from smalti.models.pictures import to_tensor
 from smalti.train.precision import keep_freed_memory
 

@@ -37,12 +37,13 @@ from smalti.eval.metrics import psnr
 from smalti.files import PICTURE_SUFFIXES
 from smalti.image import to_uint8
 from smalti.models.base import Model
-from smalti.models.patch_stages import StackedPatchAutoencoder
+from smalti.models.patch.stages import StackedPatchAutoencoder
 from smalti.models.pictures import to_picture, to_tensor
 from smalti.train import recipes
 from smalti.train.data import Batches
 from smalti.train.loop import Options, first_model
-from smalti.train.recipe import Recipe
+from smalti.train.recipes.recipe import Recipe
+from smalti.train.run import run_recipe
 from smalti.train.sources import Pictures
 
 VARIANTS = (
@@ -107,7 +108,7 @@ def train(name: str, settings: list[str], data: list[str], out: Path) -> dict[in
     """Train by a recipe; the processor time since the beginning at each step."""
     clock: dict[int, float] = {}
     started = time.process_time()
-    recipes.run(
+    run_recipe(
         recipes.recipe_of(name, settings),
         data,
         out,

@@ -1,4 +1,4 @@
-"""R2ID and R2IR as a plain graph of modules on B C H W, to measure `smalti.models.r2_legacy` by.
+"""R2ID and R2IR as a plain graph of modules on B C H W, to measure `smalti.models.legacy.r2` by.
 
 What the published code does, layer by layer: 1 x 1 convolutions on pictures, attention on their
 flattened copies, norms over moved axes, positions computed anew at every call, keys and values of
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smalti.models.r2_legacy import LegacyDiffuser, LegacyResampler
+from smalti.models.legacy.r2 import LegacyDiffuser, LegacyResampler
 
 
 class Conv(nn.Module):

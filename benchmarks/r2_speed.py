@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from smalti.eval.log import conditions
-from smalti.models.r2_legacy import LegacyDiffuser, LegacyResampler
+from smalti.models.legacy.r2 import LegacyDiffuser, LegacyResampler
 
 SIDES = (32, 8)
 DRAWN = 512

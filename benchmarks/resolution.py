@@ -50,9 +50,10 @@ from resolution_sections import OF_DIFFUSER, SECTIONS
 from resolution_study import Row, Study, digest
 
 import smalti
-from smalti import diffusion, size_study
+from smalti import diffusion
 from smalti.errors import SmaltiError, WeightsError
 from smalti.eval.log import conditions, json_number
+from smalti.explain import size_study
 from smalti.files import write_atomically
 
 

@@ -44,7 +44,7 @@ class Study:
     folder: Path
     samples: int = 1000  # pictures drawn from 4 x 4; half from 8 x 8, a quarter from other grids
     draw: Callable[..., Tensor] | None = None  # smalti.diffusion.sample
-    loss: Callable[..., float] | None = None  # smalti.size_study.velocity_loss
+    loss: Callable[..., float] | None = None  # smalti.explain.size_study.velocity_loss
     taste: Row = field(default_factory=dict)  # of `draw`: guidance; steps and sampler by default
     tell: Callable[[str], None] = lambda text: None
     truths: dict[tuple[Size, str], np.ndarray] = field(default_factory=dict)

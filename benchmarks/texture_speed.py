@@ -19,6 +19,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -190,17 +192,18 @@ def before() -> Tasks:
 
 
 def materials() -> Tasks:
-    """Drawing and fitting a material of 3 and of 8 channels, whose names are the same in both."""
-    from smalti.neural import fit
-    from smalti.neural.layout import Layout
-    from smalti.neural.texture import NeuralTexture
+    """Drawing and fitting a material of 3 and of 8 channels, alike in both."""
+    room = "smalti.neural" if find_spec("smalti.neural") else "smalti.fits.material"  # before, now
+    fit, layouts, textures = (
+        import_module(f"{room}.{name}") for name in ("fit", "layout", "texture")
+    )
 
     random, tasks = np.random.default_rng(0), {}
     for channels in (3, 8):
-        layout = Layout(SIDE, SIDE, channels)
+        layout = layouts.Layout(SIDE, SIDE, channels)
         codes = random.integers(0, 16, layout.value_count).astype(np.uint8)
         network = fit.first_network(layout, np.full(channels, 0.5), random).astype(np.float16)
-        texture = NeuralTexture(layout, codes, network)
+        texture = textures.NeuralTexture(layout, codes, network)
         tasks[f"material of {channels} draw"] = (texture.mip, SIDE * SIDE)
         mips = [
             random.integers(0, 256, (*layout.size(mip), channels), dtype=np.uint8)

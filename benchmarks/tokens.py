@@ -32,7 +32,7 @@ from torch import Tensor
 import smalti
 from smalti.eval.log import conditions
 from smalti.files import PICTURE_SUFFIXES
-from smalti.ops import fsq
+from smalti.models.layers import fsq
 from smalti.tokens import ImageVocabulary, coding
 from smalti.tokens.rows import ImageRows, make_rows
 

@@ -29,7 +29,7 @@ from smalti.models.pictures import to_picture
 from smalti.train import checkpoints
 from smalti.train.optimizers import TorchOptimizers, hidden_weights
 from smalti.train.precision import Precision, keep_freed_memory
-from smalti.train.recipe import Optimization
+from smalti.train.recipes.recipe import Optimization
 
 PATCH = 8  # texels along each side of a cell of the latents
 PRECISION = Precision("auto", torch.device("cpu"))  # bfloat16 products where the CPU has them

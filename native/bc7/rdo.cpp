@@ -9,7 +9,7 @@
 //
 // Scans over the books of earlier entries give the error of each, exactly or as a lower bound; only
 // the most promising are made, decoded and priced. The readable twin is
-// src/smalti/bc7/rdo_reference.py.
+// src/smalti/bc7/reference/rdo.py.
 
 #include "bc7/rdo_book.h"
 

@@ -1,5 +1,5 @@
 // Two small mode 6 encoders to learn from: the line through a block's texels, and Nelder and Mead's
-// search from there. src/smalti/bc7/seed.py says what they are, seed_reference.py is the same to
+// search from there. src/smalti/bc7/seed.py says what they are, reference/seed.py is the same to
 // read.
 //
 // Texels are in lanes, and every entry of the palette is compared with all of them. Every float in

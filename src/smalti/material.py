@@ -19,11 +19,11 @@ from smalti.codec import Size, pack_config, unpack_config
 from smalti.codecs.neural_texture import ROUNDS, NeuralTextureCodec
 from smalti.errors import FormatError, OptionError
 from smalti.files import MAX_PIXELS
+from smalti.fits.material.layout import BUDGETS
+from smalti.fits.material.maps import Map, channel_slices, checked_maps, kind_of
+from smalti.fits.material.sections import pack_maps, pack_texture
+from smalti.fits.material.texture import NeuralTexture
 from smalti.image import as_picture, to_uint8
-from smalti.neural.layout import BUDGETS
-from smalti.neural.maps import Map, channel_slices, checked_maps, kind_of
-from smalti.neural.sections import pack_maps, pack_texture
-from smalti.neural.texture import NeuralTexture
 
 NAME = NeuralTextureCodec.name
 
@@ -83,7 +83,7 @@ def fit_material(
         weights: name -> weight of a map's square error, 1 without.
         repeat: the maps are tiled: mip levels and grids go on at the opposite edge.
         rounds: visits of every texel; by effort without.
-        on_step, stopped: see `neural.fit.fit_texture`.
+        on_step, stopped: see `fits.material.fit.fit_texture`.
 
     Raises:
         ImageError: maps of different sizes.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smalti.neural.layout import Grid, Layout
+from smalti.fits.material.layout import Grid, Layout
 
 from conftest import make_picture
 

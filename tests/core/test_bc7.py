@@ -8,7 +8,7 @@ from smalti.bc7.decode import decode_blocks, decode_image, decode_window
 from smalti.bc7.encode import encode_image
 from smalti.bc7.layout import MODES, WEIGHTS, block_grid
 from smalti.bc7.partitions import ANCHORS, PARTITIONS
-from smalti.bc7.reference import decode_block
+from smalti.bc7.reference.decode import decode_block
 from smalti.errors import FormatError, ImageError, OptionError
 
 from bc7_pictures import by_pillow, by_texture2ddecoder, made_alpha, made_picture

@@ -10,9 +10,9 @@ from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import ENGINES, encode_image
 from smalti.bc7.metric import METRICS
 from smalti.bc7.partitions import PARTITIONS
-from smalti.bc7.reference import decode_block
-from smalti.bc7.reference_encode import encode_block, search_block
-from smalti.bc7.reference_steps import THIRDS, plane, rank
+from smalti.bc7.reference.decode import decode_block
+from smalti.bc7.reference.encode import encode_block, search_block
+from smalti.bc7.reference.steps import THIRDS, plane, rank
 from smalti.bc7.search import EFFORTS
 from smalti.bc7.seed import encode_seed
 from smalti.errors import OptionError

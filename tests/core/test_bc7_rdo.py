@@ -13,9 +13,9 @@ from smalti.bc7.decode import decode_blocks, decode_image
 from smalti.bc7.encode import encode_image
 from smalti.bc7.layout import WEIGHTS
 from smalti.bc7.partitions import PARTITIONS
-from smalti.bc7.rdo_reference import Block, Segment
-from smalti.bc7.rdo_reference_fit import FREE, fit_1, fit_6, indices_1, indices_6
-from smalti.bc7.reference import decode_block
+from smalti.bc7.reference.decode import decode_block
+from smalti.bc7.reference.rdo import Block, Segment
+from smalti.bc7.reference.rdo_fit import FREE, fit_1, fit_6, indices_1, indices_6
 from smalti.bc7.seed import encode_seed
 from smalti.cli.paths import BUNDLED
 from smalti.errors import FormatError, ImageError, OptionError

@@ -7,8 +7,8 @@ from PIL import Image
 
 from smalti import native
 from smalti.bc7.decode import decode_image
+from smalti.bc7.reference.seed import SeedBlock, encode_block, trace_block
 from smalti.bc7.seed import ENGINES, GOOD_ENOUGH, ITERATIONS, encode_seed
-from smalti.bc7.seed_reference import SeedBlock, encode_block, trace_block
 from smalti.cli.paths import BUNDLED
 from smalti.errors import ImageError, OptionError
 from smalti.eval.metrics import psnr

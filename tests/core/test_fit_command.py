@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import smalti
-from smalti import live
 from smalti.cli import fit as command
 from smalti.cli import live as watching
 from smalti.cli.fit_state import ABOUT
 from smalti.codecs.fitted import Fitted, FittedOptions
-from smalti.fitted.fit import Fit
+from smalti.fits.picture import watch
+from smalti.fits.picture.fit import Fit
 from smalti.image import as_picture
 
 from conftest import make_picture, run
@@ -175,7 +175,7 @@ def test_a_state_that_is_saved_on_the_way_is_removed_at_the_end(folder, monkeypa
 @pytest.mark.parametrize("channels", [1, 4])
 def test_frames(channels):
     fitting = session(channels=channels)
-    frames = list(live.watch(fitting, 0.0, before=100.0))
+    frames = list(watch.watch(fitting, 0.0, before=100.0))
     assert frames[-1].step == frames[-1].seen == frames[-1].steps == 12
     last = frames[-1]
     assert last.seconds > 100
@@ -184,17 +184,17 @@ def test_frames(channels):
     size = sum(map(len, fitting.sections()))
     assert abs(last.size - size) < 500  # so small a network is stored more coarsely than usual
     assert last.ratio == pytest.approx(3 * 40 * 48 / last.size)
-    assert "step 12 of 12" in live.line(last)
-    shown = live.panels(last)
+    assert "step 12 of 12" in watch.line(last)
+    shown = watch.panels(last)
     assert next(iter(shown)) == "original"
     assert "error, 8 times amplified" in shown
-    assert len(shown) == 3 + live.GRIDS
+    assert len(shown) == 3 + watch.GRIDS
     assert all(p.dtype == np.uint8 and p.shape[2] == 3 for p in shown.values())
     original, picture, error = (p.astype(int) for p in list(shown.values())[:3])
     if channels == 1:
         inside = (error > 0) & (error < 255)
-        expected = 127.5 + live.ERROR_GAIN * (picture - original)
-        assert np.abs(error - expected)[inside].max() <= 1 + live.ERROR_GAIN
+        expected = 127.5 + watch.ERROR_GAIN * (picture - original)
+        assert np.abs(error - expected)[inside].max() <= 1 + watch.ERROR_GAIN
 
 
 def test_frames_come_by_the_clock_and_pauses_do_not_count():
@@ -212,7 +212,7 @@ def test_frames_come_by_the_clock_and_pauses_do_not_count():
         return real()
 
     fitting.fit.step = step
-    for frame in live.watch(fitting, 4.0, clock=clock):
+    for frame in watch.watch(fitting, 4.0, clock=clock):
         frames.append(frame)
         now += 1000.0  # somebody thinks
     assert [frame.step for frame in frames] == [4, 8, 12, 16, 20, 24, 28, 30]
@@ -246,7 +246,7 @@ def test_keys(folder, monkeypatch, capsys):
     view = FakeView({3: [" "], 5: ["s", "x"], 8: ["q"]})
     monkeypatch.setattr(watching, "view_of", lambda title, live: view)
     monkeypatch.setattr(command, "SECONDS_BETWEEN_FRAMES", 0)
-    monkeypatch.setattr(live, "MEASURING", 1e9)
+    monkeypatch.setattr(watch, "MEASURING", 1e9)
     code, out, _ = run(monkeypatch, capsys, "fit", "a.png", *SMALL, "--steps", "400", "--live")
     assert code == 0
     assert view.shown == [2, 3, 4, 5, 6, 7, 8]
@@ -294,11 +294,11 @@ def test_the_window():
     except (ImportError, RuntimeError) as cause:
         pytest.skip(str(cause))
     try:
-        *_, frame = live.watch(session(steps=3), 0.0)
+        *_, frame = watch.watch(session(steps=3), 0.0)
         window.show(frame)
         window.show(frame)
-        assert window._status["text"] == live.line(frame)
-        assert [panel["text"] for panel in window._panels] == list(live.panels(frame))
+        assert window._status["text"] == watch.line(frame)
+        assert [panel["text"] for panel in window._panels] == list(watch.panels(frame))
         window._root.focus_force()
         for key in ("space", "S"):
             window._root.event_generate("<Key>", keysym=key)

@@ -10,12 +10,12 @@ from smalti import native
 from smalti.codec import Window
 from smalti.codecs.fitted import Fitted, FittedOptions
 from smalti.errors import FormatError, OptionError
-from smalti.fitted import coder, file, reference_coder
-from smalti.fitted.draw import Canvas
-from smalti.fitted.fit import Fit
-from smalti.fitted.layout import Layout
-from smalti.fitted.network import Network
-from smalti.fitted.session import Session
+from smalti.fits.picture import coder, file, reference_coder
+from smalti.fits.picture.draw import Canvas
+from smalti.fits.picture.fit import Fit
+from smalti.fits.picture.layout import Layout
+from smalti.fits.picture.network import Network
+from smalti.fits.picture.session import Session
 
 from conftest import make_picture
 from native_builds import on_every_build

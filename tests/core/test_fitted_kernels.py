@@ -7,11 +7,11 @@ array, and in single numbers of it.
 import numpy as np
 import pytest
 
-from smalti.fitted import context, reference, synthesis, upsample, values
-from smalti.fitted.draw import Canvas
-from smalti.fitted.fit import Fit
-from smalti.fitted.layout import Layout
-from smalti.fitted.network import Network
+from smalti.fits.picture import context, reference, synthesis, upsample, values
+from smalti.fits.picture.draw import Canvas
+from smalti.fits.picture.fit import Fit
+from smalti.fits.picture.layout import Layout
+from smalti.fits.picture.network import Network
 
 from conftest import make_picture
 from native_builds import on_every_build

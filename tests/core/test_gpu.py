@@ -13,14 +13,14 @@ import pytest
 import texture2ddecoder
 from PIL import Image
 
-from smalti import gpu
 from smalti.api import encode
+from smalti.bc7 import gpu
 from smalti.bc7.encode import encode_image
+from smalti.bc7.gpu import slang, wgsl
+from smalti.bc7.gpu.encode import MAX_WIDTH
 from smalti.bc7.layout import block_grid
 from smalti.bc7.seed import encode_seed
 from smalti.errors import ImageError, MissingExtraError, OptionError
-from smalti.gpu import slang, wgsl
-from smalti.gpu.encode import MAX_WIDTH
 
 from conftest import make_picture
 
@@ -198,6 +198,6 @@ def test_a_missing_package_is_named(monkeypatch, effort, package, backend):
 
 
 def test_importing_does_not_import_the_packages():
-    code = "import sys, smalti.gpu; print(*{'wgpu', 'slangpy'} & set(sys.modules))"
+    code = "import sys, smalti.bc7.gpu; print(*{'wgpu', 'slangpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

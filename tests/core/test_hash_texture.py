@@ -7,11 +7,11 @@ import pytest
 
 from smalti.cli import main
 from smalti.codec import Size, Window, with_settings
+from smalti.codecs._tables import TextureOptions
 from smalti.codecs.hash_texture import HashTexture
 from smalti.errors import FormatError, OptionError
 from smalti.explain import textures
 from smalti.explain.fits import WatchedFit
-from smalti.texture_codec import TextureOptions
 
 from conftest import make_picture
 

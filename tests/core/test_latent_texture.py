@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from smalti.codec import Size, Window
+from smalti.codecs._tables import TextureOptions
 from smalti.codecs.latent_texture import LatentTexture
 from smalti.errors import FormatError, OptionError
 from smalti.fits.tables.fit import Recipe, visible
-from smalti.texture_codec import TextureOptions
 
 from conftest import make_picture
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from smalti.errors import OptionError
+from smalti.fits.material.blocks import export_blocks
+from smalti.fits.material.fit import fit_texture
+from smalti.fits.material.maps import Map
+from smalti.fits.material.shaders import export_shader, shader_text
 from smalti.material import fit_material
-from smalti.neural.blocks import export_blocks
-from smalti.neural.fit import fit_texture
-from smalti.neural.maps import Map
-from smalti.neural.shaders import export_shader, shader_text
 from smalti.textures import decode_surface, read_texture
 
 from conftest import make_picture

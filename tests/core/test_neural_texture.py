@@ -8,13 +8,13 @@ import pytest
 import smalti
 from smalti import container
 from smalti.errors import FormatError, ImageError, OptionError, SmaltiError
+from smalti.fits.material import kernels, reference
+from smalti.fits.material.fit import blocks_of, first_network
+from smalti.fits.material.layout import BUDGETS, Grid, Layout
+from smalti.fits.material.maps import Map, kind_of, mip_levels
+from smalti.fits.material.texture import NeuralTexture
 from smalti.image import as_picture, save, to_uint8
 from smalti.material import codec_for, fit_material, open_material, write_material
-from smalti.neural import kernels, reference
-from smalti.neural.fit import blocks_of, first_network
-from smalti.neural.layout import BUDGETS, Grid, Layout
-from smalti.neural.maps import Map, kind_of, mip_levels
-from smalti.neural.texture import NeuralTexture
 
 from conftest import make_picture, run
 from native_builds import on_every_build

@@ -73,6 +73,8 @@ def test_encode_and_texture_import_no_other_codec(folder):
         found = imported(folder, *arguments)
         assert not found & HEAVY
         others = {
-            m for m in found if m.startswith(("smalti.fitted", "smalti.neural", "smalti.eval"))
+            m
+            for m in found
+            if m.startswith(("smalti.fits.picture", "smalti.fits.material", "smalti.eval"))
         }
         assert not others

@@ -1,7 +1,7 @@
 """R2IR, R2ID, their schedule and sampler as formulae in numpy, token by token, in float64.
 
-Made from the published description alone, to check `smalti.models.r2_legacy` against.
-`python tests/r2_statement.py` writes golden/r2_legacy.npz: small weights, inputs and what the
+Made from the published description alone, to check `smalti.models.legacy.r2` against.
+`python tests/models/r2_statement.py` writes golden/r2_legacy.npz: small weights, inputs and what the
 formulae make of them. p is a dict of weights with names of the models' own; `under` takes a part.
 """
 
@@ -240,7 +240,7 @@ def main() -> None:
     """Write the golden file, with the shapes of the models' weights."""
     import torch
 
-    from smalti.models import r2_legacy as models
+    from smalti.models.legacy import r2 as models
 
     random = np.random.default_rng(7)
     kept = {}

@@ -11,16 +11,16 @@ import torch
 import smalti
 from smalti import weights
 from smalti.errors import ImageError, OptionError
-from smalti.integrations.latents import MEASURED, Statistics, encode, measure
+from smalti.export.latents import MEASURED, Statistics, encode, measure
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
-from smalti.models.patch import PatchAutoencoder, PatchConfig
-from smalti.models.patch_stages import StackedConfig, StackedPatchAutoencoder
+from smalti.models.patch.model import PatchAutoencoder, PatchConfig
+from smalti.models.patch.stages import StackedConfig, StackedPatchAutoencoder
 from smalti.models.pictures import to_tensor
 from smalti.models.rgba import RgbaAutoencoder, RgbaConfig
 
 diffusers = pytest.importorskip("diffusers")
 
-from smalti.integrations.diffusers import AutoencoderSmalti  # noqa: E402
+from smalti.export.diffusers import AutoencoderSmalti  # noqa: E402
 
 PICTURES = Path(str(files("smalti") / "assets" / "pictures"))
 PATCH = PatchConfig(latent_channels=16, width=16, features=8)

@@ -10,7 +10,7 @@ from smalti.diffusion.samplers import SAMPLERS, sampler_of
 from smalti.diffusion.schedule import shift_of, times
 from smalti.errors import OptionError
 from smalti.models.diffuser import Diffuser, DiffuserConfig, time_waves
-from smalti.ops.fields import centres
+from smalti.models.layers.fields import centres
 
 TINY = DiffuserConfig(latent_channels=3, width=32, blocks=2, heads=2, film=16)
 

@@ -12,26 +12,27 @@ import torch
 pytest.importorskip("transformers")
 
 import smalti
-from smalti.cli import main
-from smalti.errors import ImageError, MissingExtraError, OptionError
-from smalti.models.fsq import FsqAutoencoder, FsqConfig
-from smalti.tokens import lm_data, lm_pictures
-from smalti.tokens.draw import Artist, Taste, folder_of
-from smalti.tokens.draw_canvas import (
+from smalti.artist import labelled, sequences
+from smalti.artist.artist import Artist, Taste, folder_of
+from smalti.artist.canvas import (
     canvas,
     centred,
     looks_like_a_digit,
     looks_like_ours,
     seen,
-    sheet,
     whole,
 )
-from smalti.tokens.lm_train import Run, run
-from smalti.tokens.lm_words import DIGITS, Words, words_of_things
-from smalti.train import idx, recipes
-from smalti.train.lm_recipe import LmRecipe
+from smalti.artist.train import Run, run
+from smalti.artist.words import DIGITS, Words, words_of_things
+from smalti.cli import main
+from smalti.errors import ImageError, MissingExtraError, OptionError
+from smalti.image import idx
+from smalti.image.sheet import sheet
+from smalti.models.fsq import FsqAutoencoder, FsqConfig
+from smalti.train import recipes
 from smalti.train.loop import Interrupted, Options
-from smalti.train.recipe import changed
+from smalti.train.recipes.language import LmRecipe
+from smalti.train.recipes.recipe import changed
 from smalti.train.sources import Pictures
 
 TINY = (
@@ -160,9 +161,9 @@ def test_captions():
 
 def test_sequences_hold_what_they_say(mnist, recipe):
     eye = FsqAutoencoder.from_pretrained(recipe.tokenizer)
-    data = lm_pictures.read_mnist(mnist)
-    halves = data.pictures, lm_pictures.upper_half(data.pictures)
-    codes = lm_data.Codes(*(lm_data.encoded(eye, half) for half in halves))
+    data = labelled.read_mnist(mnist)
+    halves = data.pictures, labelled.upper_half(data.pictures)
+    codes = sequences.Codes(*(sequences.encoded(eye, half) for half in halves))
     training = Run(recipe, eye, codes, data, torch.device("cpu"))
     vocabulary, words = training.vocabulary, training.tokenizer
     again = training.batches(5, 16)
@@ -176,8 +177,8 @@ def test_sequences_hold_what_they_say(mnist, recipe):
             assert ids[0] == words.bos_token_id
             picture = vocabulary.picture(ids).indices.numpy()
             found = [i for i in range(400) if (codes.whole[i] == picture).all()]
-            asked = (targets != lm_data.IGNORED).nonzero().flatten()
-            assert ((targets != lm_data.IGNORED) == (weights > 0)).all()
+            asked = (targets != sequences.IGNORED).nonzero().flatten()
+            assert ((targets != sequences.IGNORED) == (weights > 0)).all()
             assert (targets[asked[:-1]] == ids[asked[:-1] + 1]).all()
             assert targets[asked[-1]] == words.eos_token_id
             if start == 1:
@@ -313,7 +314,7 @@ def test_a_completion_keeps_the_upper_half(artist):
 
 
 def test_the_trained_model_names_its_pictures(artist, mnist):
-    data = lm_pictures.read_mnist(mnist)
+    data = labelled.read_mnist(mnist)
     chances = artist.name(data.pictures[:50])
     assert chances.shape == (50, 10)
     assert np.allclose(chances.sum(1), 1)

@@ -11,12 +11,12 @@ import torch
 pytest.importorskip("transformers")
 
 import smalti
+from smalti.artist.artist import BUNDLED, Artist, Taste, folder_of
+from smalti.artist.labelled import NONE, read_folder
+from smalti.artist.train import run
 from smalti.cli import main
 from smalti.errors import ImageError, OptionError
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
-from smalti.tokens.draw import BUNDLED, Artist, Taste, folder_of
-from smalti.tokens.lm_pictures import NONE, read_folder
-from smalti.tokens.lm_train import run
 from smalti.train import recipes
 from smalti.train.loop import Options
 

@@ -8,9 +8,8 @@ import torch
 from matplotlib.text import Text
 from PIL import Image
 
-from smalti import size_study
 from smalti.errors import OptionError
-from smalti.explain import drawing, sizes
+from smalti.explain import drawing, size_study, sizes
 from smalti.models.diffuser import Diffuser, DiffuserConfig
 from smalti.models.resampler import Resampler, ResamplerConfig
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from smalti.diffusion.noise import noise, spread
-from smalti.ops.fields import (
+from smalti.models.layers.fields import (
     analyse,
     atoms,
     centres,

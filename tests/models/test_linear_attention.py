@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from smalti.ops.linear_attention import Summary, linear_attention, read, summary
+from smalti.models.layers.linear_attention import Summary, linear_attention, read, summary
 
 
 def by_loops(q, k, v, heads):

@@ -8,8 +8,8 @@ import smalti
 from smalti import weights
 from smalti.errors import WeightsError
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
+from smalti.models.layers import fsq
 from smalti.models.rgba import RgbaAutoencoder, RgbaConfig
-from smalti.ops import fsq
 
 LEVELS = (8, 8, 8, 6, 5)
 

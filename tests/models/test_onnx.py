@@ -18,10 +18,10 @@ from smalti.cli.export import export
 from smalti.errors import OptionError
 from smalti.image import to_float
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
-from smalti.models.patch import PatchAutoencoder, PatchConfig
-from smalti.models.patch_stages import StackedConfig, StackedPatchAutoencoder
+from smalti.models.layers.pad import to_multiple
+from smalti.models.patch.model import PatchAutoencoder, PatchConfig
+from smalti.models.patch.stages import StackedConfig, StackedPatchAutoencoder
 from smalti.models.pictures import to_picture, to_tensor
-from smalti.ops.pad import to_multiple
 
 from conftest import make_picture
 

@@ -16,7 +16,7 @@ from smalti.models.packed import (
     pack_patches,
     unpack_patches,
 )
-from smalti.models.patch import DECODERS, PatchAutoencoder, PatchConfig
+from smalti.models.patch.model import DECODERS, PatchAutoencoder, PatchConfig
 
 from conftest import make_tensor
 

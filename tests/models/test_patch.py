@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from smalti.errors import ImageError, OptionError
-from smalti.models.patch import DECODERS, PatchAutoencoder, PatchConfig
-from smalti.models.patch_init import klt, linear_init
+from smalti.models.patch.init import klt, linear_init
+from smalti.models.patch.model import DECODERS, PatchAutoencoder, PatchConfig
 
 from conftest import make_tensor
 

@@ -11,7 +11,7 @@ from smalti.codecs.patch_ae import PatchAe
 from smalti.entropy.varint import read_varint, unzigzag
 from smalti.errors import OptionError, WeightsError
 from smalti.eval.metrics import psnr
-from smalti.models.patch import PatchAutoencoder, PatchConfig
+from smalti.models.patch.model import PatchAutoencoder, PatchConfig
 from smalti.models.pictures import to_picture, to_tensor
 
 from conftest import GOLDEN, make_picture

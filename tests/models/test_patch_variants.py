@@ -7,14 +7,15 @@ import torch
 
 import smalti
 from smalti.errors import OptionError, WeightsError
-from smalti.models.patch import PatchAutoencoder, PatchConfig
-from smalti.models.patch_init import linear_init
-from smalti.models.patch_stages import StackedConfig, StackedPatchAutoencoder
+from smalti.models.patch.init import linear_init
+from smalti.models.patch.model import PatchAutoencoder, PatchConfig
+from smalti.models.patch.stages import StackedConfig, StackedPatchAutoencoder
 from smalti.train import recipes
 from smalti.train.loop import Options
 from smalti.train.optimizers import hidden_weights
-from smalti.train.patch_recipes import PATCH_RECIPES
-from smalti.train.recipe import Optimization
+from smalti.train.recipes.patch import PATCH_VARIANTS
+from smalti.train.recipes.recipe import Optimization
+from smalti.train.run import run_recipe
 
 from conftest import make_picture, make_tensor
 
@@ -122,7 +123,7 @@ def test_training_moves_the_second_stage_alone(first, pictures, tmp_path, latent
         optimizer=Optimization(lr_muon=0.02),
     )
     losses = []
-    path = recipes.run(
+    path = run_recipe(
         recipe,
         [pictures],
         tmp_path / "run",
@@ -147,7 +148,7 @@ def test_muon_leaves_frozen_weights_alone():
 
 def test_recipes_build_what_they_say():
     numbers = {}
-    for name, make in PATCH_RECIPES.items():
+    for name, make in PATCH_VARIANTS.items():
         with torch.device("meta"):
             model = make().build()
         side = make().side

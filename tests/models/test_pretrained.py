@@ -11,7 +11,7 @@ from smalti import weights
 from smalti.errors import WeightsError
 from smalti.models import MODELS
 from smalti.models.fsq import FsqAutoencoder
-from smalti.models.patch import PatchAutoencoder, PatchConfig
+from smalti.models.patch.model import PatchAutoencoder, PatchConfig
 
 TINY = PatchConfig(latent_channels=4, width=16, features=8, blocks=1)
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 import smalti
-from smalti.diffusion import legacy
 from smalti.errors import ImageError, OptionError
-from smalti.models.r2_legacy import (
+from smalti.models.legacy import sampling
+from smalti.models.legacy.blocks import legacy_grid, legacy_positions
+from smalti.models.legacy.r2 import (
     DIFFUSER_16X,
     RESAMPLER_16X,
     LegacyDiffuser,
@@ -18,7 +19,6 @@ from smalti.models.r2_legacy import (
     LegacyResampler,
     LegacyResamplerConfig,
 )
-from smalti.models.r2_legacy_blocks import legacy_grid, legacy_positions
 
 import r2_statement as statement
 
@@ -205,7 +205,9 @@ def test_sampler_is_the_statement(steps, guidance, eta):
         return [(x - a**0.5 * target) / (1 - a) ** 0.5 for target in (0.1, 0.4)]
 
     random.set_state(state)
-    found = legacy.sample(predict, start, steps=steps, guidance=guidance, eta=eta, generator=random)
+    found = sampling.sample(
+        predict, start, steps=steps, guidance=guidance, eta=eta, generator=random
+    )
     expected = statement.sample(predict, start.numpy(), [z.numpy() for z in noises], guidance, eta)
     assert np.allclose(found.numpy(), expected, rtol=0, atol=1e-3)  # ᾱ in float32 here
     if eta == 0:
@@ -214,13 +216,13 @@ def test_sampler_is_the_statement(steps, guidance, eta):
 
 def test_schedule():
     t = torch.linspace(0, 1, 9)
-    assert close(legacy.alpha_bar(t), [statement.alpha_bar(float(u)) for u in t], 1e-6)
-    assert float(legacy.alpha_bar(t)[0]) == pytest.approx(0.99984, abs=1e-5)
+    assert close(sampling.alpha_bar(t), [statement.alpha_bar(float(u)) for u in t], 1e-6)
+    assert float(sampling.alpha_bar(t)[0]) == pytest.approx(0.99984, abs=1e-5)
     z, noise = torch.ones(2, 1, 2, 2), torch.full((2, 1, 2, 2), 3.0)
-    found = legacy.corrupt(z, noise, torch.tensor([1.0, 0.36]))
+    found = sampling.corrupt(z, noise, torch.tensor([1.0, 0.36]))
     assert torch.allclose(found[:, 0, 0, 0], torch.tensor([1.0, 0.6 + 0.8 * 3]))
     with pytest.raises(OptionError, match="0 steps"):
-        legacy.sample(lambda z, share: [z, z], noise, steps=0)
+        sampling.sample(lambda z, share: [z, z], noise, steps=0)
 
 
 def attention_of_original(prefix: str, width: int) -> dict[str, tuple[int, ...]]:

@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from smalti.models import r2_legacy_fast_parts
-from smalti.models.r2_legacy import (
+from smalti.models.legacy import fast_parts
+from smalti.models.legacy.fast_diffuser import FastLegacyDiffuser
+from smalti.models.legacy.fast_parts import arithmetic_of
+from smalti.models.legacy.fast_resampler import FastLegacyResampler
+from smalti.models.legacy.r2 import (
     LegacyDiffuser,
     LegacyDiffuserConfig,
     LegacyResampler,
     LegacyResamplerConfig,
 )
-from smalti.models.r2_legacy_fast import FastLegacyDiffuser
-from smalti.models.r2_legacy_fast_parts import arithmetic_of
-from smalti.models.r2_legacy_fast_resampler import FastLegacyResampler
 
 WIDTH = 24
 
@@ -51,10 +51,10 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture(params=[r2_legacy_fast_parts.CPU_ROWS, 34], ids=["whole", "parts"])
+@pytest.fixture(params=[fast_parts.CPU_ROWS, 34], ids=["whole", "parts"])
 def rows(request, monkeypatch) -> None:
     """All tokens at once, or some 17 to 34 of them."""
-    monkeypatch.setattr(r2_legacy_fast_parts, "CPU_ROWS", request.param)
+    monkeypatch.setattr(fast_parts, "CPU_ROWS", request.param)
 
 
 # few tokens, too many to be read one by one, and more than channels

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from smalti import diffusion, size_study
+from smalti import diffusion
 from smalti.errors import OptionError, WeightsError
+from smalti.explain import size_study
 from smalti.image import save
 from smalti.models.resampler import Resampler, ResamplerConfig
 

@@ -126,7 +126,7 @@ def test_what_is_for_other_models_says_so(monkeypatch, capsys, tiny, tmp_path):
         code, printed, errors = run(monkeypatch, capsys, *arguments)
         assert code == 1
         assert message in (printed + errors).replace("\n", " ")
-    from smalti.integrations.diffusers import AutoencoderSmalti
+    from smalti.export.diffusers import AutoencoderSmalti
 
     with pytest.raises(OptionError, match=r"the adapter for diffusers takes .* not of Resampler"):
         AutoencoderSmalti.from_pretrained(eye)
@@ -142,8 +142,8 @@ def test_a_resampler_is_profiled_at_any_size(monkeypatch, capsys, tiny):
 @pytest.mark.parametrize(("grid", "size"), [((4, 4), (32, 32)), ((8, 8), (20, 36))])
 def test_bundled_digits_are_those_asked_for(grid, size):
     """The language model that names digits knows nothing of these models."""
-    from smalti.tokens.draw import Artist
-    from smalti.tokens.draw_canvas import seen
+    from smalti.artist.artist import Artist
+    from smalti.artist.canvas import seen
 
     labels = torch.arange(10).repeat(2)
     diffuser = models.load_shared(Diffuser, "r2id-mnist")

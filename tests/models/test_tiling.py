@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
-from smalti.models.patch import DECODERS, PatchAutoencoder, PatchConfig
-from smalti.models.patch_fast import FastPatchAutoencoder
+from smalti.models.layers import fsq
+from smalti.models.patch.fast import FastPatchAutoencoder
+from smalti.models.patch.model import DECODERS, PatchAutoencoder, PatchConfig
 from smalti.models.rgba import RgbaAutoencoder, RgbaConfig
-from smalti.ops import fsq
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

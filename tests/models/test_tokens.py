@@ -13,8 +13,8 @@ from smalti.errors import FormatError, OptionError
 from smalti.eval.metrics import psnr
 from smalti.image import as_picture, to_uint8
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
+from smalti.models.layers import fsq
 from smalti.models.pictures import to_picture, to_rgb, to_tensor
-from smalti.ops import fsq
 from smalti.tokens import ImageVocabulary, coding, files, rows, shards
 
 from conftest import make_picture, run

@@ -15,12 +15,13 @@ from smalti.cli import main
 from smalti.errors import OptionError
 from smalti.image import to_uint8
 from smalti.models.fsq import FsqConfig
-from smalti.models.patch import PatchConfig
-from smalti.models.patch_stages import StackedConfig
+from smalti.models.patch.model import PatchConfig
+from smalti.models.patch.stages import StackedConfig
 from smalti.models.rgba import RgbaConfig
 from smalti.train import checkpoints, recipes
 from smalti.train.loop import Interrupted, Options, learning_rate_scale
-from smalti.train.recipe import Recipe
+from smalti.train.recipes.recipe import Recipe
+from smalti.train.run import run_recipe
 
 TINY = {
     "fsq-1m": ["model.width=16", "model.blocks=1", "side=32", "batch=4"],
@@ -60,9 +61,7 @@ def run(recipe, source, out, *, options=EVERY_STEP, on_step=None):
             on_step(done, total, loss)
 
     data = [] if recipe.boxes == 1 else [source]
-    recipes.run(
-        recipe, data, out, validate_on=[source], options=options, device="cpu", on_step=note
-    )
+    run_recipe(recipe, data, out, validate_on=[source], options=options, device="cpu", on_step=note)
     return losses
 
 
@@ -206,9 +205,9 @@ def test_recipes_refuse_wrong_data(tmp_path):
     with pytest.raises(OptionError, match="unknown recipe 'x'; known: fsq-1m, "):
         recipes.recipe_of("x")
     with pytest.raises(OptionError, match="--data"):
-        recipes.run(recipes.recipe_of("fsq-1m"), [], tmp_path)
+        run_recipe(recipes.recipe_of("fsq-1m"), [], tmp_path)
     with pytest.raises(OptionError, match="takes no --data"):
-        recipes.run(recipes.recipe_of("rgba-boxes"), [tmp_path], tmp_path)
+        run_recipe(recipes.recipe_of("rgba-boxes"), [tmp_path], tmp_path)
 
 
 def test_every_recipe_builds_its_model():
@@ -228,6 +227,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from smalti.train import recipes
+from smalti.train.run import run_recipe
 from smalti.train.loop import Options
 
 most, source, out, settings = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:]
@@ -236,7 +236,7 @@ options = Options(workers=1, checkpoint_every=1, validate_every=4)
 def child():
     pid = os.fork()
     if pid == 0:
-        recipes.run(recipes.recipe_of("fsq-1m", settings), [source], out, validate_on=[source],
+        run_recipe(recipes.recipe_of("fsq-1m", settings), [source], out, validate_on=[source],
                     options=options, device="cpu")
         os._exit(0)
     return pid

@@ -10,13 +10,14 @@ from smalti import models
 from smalti.errors import ImageError, OptionError
 from smalti.image import save
 from smalti.models.diffuser import Diffuser
+from smalti.models.layers.fields import centres
 from smalti.models.resampler import Resampler
-from smalti.ops.fields import centres
 from smalti.train import recipes
 from smalti.train.field_data import Digits
-from smalti.train.field_recipe import FIELD_RECIPES
-from smalti.train.field_steps import latents, lines, parts
 from smalti.train.loop import Options
+from smalti.train.recipes.fields import FIELD_RECIPES
+from smalti.train.run import run_recipe
+from smalti.train.steps.fields import latents, lines, parts
 
 TINY = ("model.width=16", "model.heads=2", "batch=2")
 DIGITS = (*TINY, "model.latent_channels=3", "model.atoms=4", "model.texel_width=8", "texels=4")
@@ -44,7 +45,7 @@ def mnist(tmp_path_factory):
 
 def train(name, settings, data, out, steps):
     recipe = recipes.recipe_of(name, [*settings, f"steps={steps}"])
-    return recipes.run(recipe, data, out, options=QUIET, device="cpu")
+    return run_recipe(recipe, data, out, options=QUIET, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -157,13 +158,13 @@ def test_a_diffuser_refuses_other_labels_and_other_latents(eye, mnist, tmp_path)
 def test_missing_and_damaged_data_are_sentences(mnist, tmp_path):
     recipe = recipes.recipe_of("r2ir-mnist", DIGITS)
     with pytest.raises(OptionError, match="r2ir-mnist learns from MNIST; name the folder"):
-        recipes.run(recipe, [], tmp_path)
+        run_recipe(recipe, [], tmp_path)
     with pytest.raises(OptionError, match="no t10k-images-idx3-ubyte or t10k-images"):
-        recipes.run(recipe, [tmp_path], tmp_path)
+        run_recipe(recipe, [tmp_path], tmp_path)
     for path in mnist.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     write_idx(tmp_path / "train-labels-idx1-ubyte", np.zeros(7, np.uint8))
     with pytest.raises(ImageError, match=r"pictures \(30, 28, 28\), labels \(7,\)"):
-        recipes.run(recipe, [tmp_path], tmp_path)
+        run_recipe(recipe, [tmp_path], tmp_path)
     with pytest.raises(OptionError, match="jitter=2"):
         recipes.recipe_of("r2ir-mnist", ["jitter=2"])

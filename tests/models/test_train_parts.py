@@ -10,14 +10,14 @@ from torch import nn
 
 from smalti.errors import OptionError
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
-from smalti.models.patch import PatchAutoencoder, PatchConfig
+from smalti.models.patch.model import PatchAutoencoder, PatchConfig
 from smalti.train import launch
 from smalti.train.losses import PictureLoss, StructuralRgba, multiscale_ssim, sobel
 from smalti.train.optimizers import Muon, hidden_weights, optimizer_of
 from smalti.train.precision import Precision
 from smalti.train.quick import DoublingConv, GroupNormSilu, HalvingPair, quicken
-from smalti.train.recipe import Optimization
 from smalti.train.recipes import recipe_of
+from smalti.train.recipes.recipe import Optimization
 
 CPU = torch.device("cpu")
 

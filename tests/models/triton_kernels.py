@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from smalti.fitted import context, reference, upsample, values
-from smalti.fitted.fit import Fit
-from smalti.fitted.layout import Layout
-from smalti.fitted.network import Network
-from smalti.fitted_gpu import colour as gpu_colour
-from smalti.fitted_gpu import context as gpu_context
-from smalti.fitted_gpu import double as gpu_double
-from smalti.fitted_gpu.fit import GpuFit, soften
+from smalti.fits.picture import context, reference, upsample, values
+from smalti.fits.picture.fit import Fit
+from smalti.fits.picture.gpu import colour as gpu_colour
+from smalti.fits.picture.gpu import context as gpu_context
+from smalti.fits.picture.gpu import double as gpu_double
+from smalti.fits.picture.gpu.fit import GpuFit, soften
+from smalti.fits.picture.layout import Layout
+from smalti.fits.picture.network import Network
 
 from conftest import make_tensor
 

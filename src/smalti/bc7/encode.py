@@ -5,7 +5,7 @@
 
 Moments tell what error to expect of each mode and partition; the most promising are tried, and the
 exact error of the decoded block decides. The kernel is native/bc7/encode.cpp with the headers beside
-it, its readable twin `reference_encode.encode_block`.
+it, its readable twin `reference.encode.encode_block`.
 """
 
 from collections.abc import Callable

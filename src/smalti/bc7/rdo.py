@@ -16,7 +16,7 @@ entries are made for this encoder.
       rdo_fit.h          endpoints for indices, indices for endpoints
       rdo_rate.h         bits
       rdo_block.h        texels and errors of one block
-    rdo_reference, _*  all that again, to read: the same bytes
+    reference/rdo*     all that again, to read: the same bytes
 """
 
 import math

@@ -17,7 +17,7 @@ minimization", The Computer Journal 7(4), 1965. What else differs from tinyBC:
 - Alpha that must be exact (see `encode_seed`) is no variable: 6 dimensions in an opaque block.
 
 All arithmetic is exact or float64 in a fixed order: the same picture gives the same blocks on every
-machine, and `seed_reference.encode_block`, the readable twin of native/bc7/seed.cpp, the same bits.
+machine, and `reference.seed.encode_block`, the readable twin of native/bc7/seed.cpp, the same bits.
 """
 
 import numpy as np

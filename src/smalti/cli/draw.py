@@ -50,8 +50,9 @@ def draw(
         raise OptionError(f"{count} pictures; a sheet has 1 .. {MOST}")
     import numpy as np
 
-    from smalti.tokens.draw import Artist, Taste
-    from smalti.tokens.draw_canvas import sheet, whole
+    from smalti.artist.artist import Artist, Taste
+    from smalti.artist.canvas import whole
+    from smalti.image.sheet import sheet
 
     taste = Taste(temperature, guidance, seed)
     if model is None:
@@ -96,8 +97,8 @@ def name(
     """
     if not pictures:
         raise OptionError("name at least one picture")
-    from smalti.tokens.draw import BUNDLED, Artist
-    from smalti.tokens.draw_canvas import looks_like_a_digit, seen
+    from smalti.artist.artist import BUNDLED, Artist
+    from smalti.artist.canvas import looks_like_a_digit, seen
 
     artists: dict[str, Artist] = {}
     failures = 0

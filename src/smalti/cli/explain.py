@@ -90,8 +90,7 @@ def _bc7(
 def _textures(picture: Path, steps: int, name: str) -> list[tuple[str, "Figure"]]:
     import numpy as np
 
-    from smalti import texture_study
-    from smalti.explain import textures
+    from smalti.explain import texture_study, textures
     from smalti.image import to_float, to_uint8
 
     x = to_float(streams.load(picture))
@@ -107,8 +106,7 @@ def _sizes(
     names: tuple[str, str], data: Path | None, large: int, seed: int
 ) -> "list[tuple[str, Figure | str]]":
     need_torch(what="smalti explain sizes")
-    from smalti import size_study
-    from smalti.explain import sizes
+    from smalti.explain import size_study, sizes
 
     models = size_study.load(*names)
     real = None if data is None else size_study.read_digits(data)

@@ -27,6 +27,9 @@ def export(
         int8: 8-bit arithmetic, a quarter of the bytes and faster; for RGBA models.
         overwrite: Replace files that exist.
     """
+    from smalti.extras import need_torch
+
+    need_torch(extra="onnx", what="export to ONNX")
     from smalti.export.onnx import write_onnx
 
     for path in write_onnx(model, out, int8="static" if int8 else None, overwrite=overwrite):

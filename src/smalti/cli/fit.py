@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from smalti.cli.fit_state import StateFile
     from smalti.codec import Codec, EncodeOptions
-    from smalti.fitted.session import Session
-    from smalti.live import Frame
+    from smalti.fits.picture.session import Session
+    from smalti.fits.picture.watch import Frame
 
 
 SECONDS_BETWEEN_FRAMES = 0.5
@@ -174,8 +174,8 @@ def _attend(
     stopped: Callable[[], bool],
 ) -> str:
     """Run the fit to its end, or to the best that a few steps more can make of it."""
-    from smalti.fitted.session import HURRY
-    from smalti.live import watch
+    from smalti.fits.picture.session import HURRY
+    from smalti.fits.picture.watch import watch
 
     seconds = before
 
@@ -231,8 +231,8 @@ def _summary(data: bytes, image: "np.ndarray") -> str:
 
 def _snapshot(frame: "Frame", target: Path) -> list[Path]:
     """The panels of a frame as PNGs beside the output."""
+    from smalti.fits.picture.watch import panels
     from smalti.image import save
-    from smalti.live import panels
 
     written = []
     for caption, picture in list(panels(frame).items())[1:]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from smalti.codec import Codec, EncodeOptions
-    from smalti.fitted.session import Session
+    from smalti.fits.picture.session import Session
 
 ABOUT = "about.json"  # a member of the file beside what the session wrote
 NO_MATTER = ("on_step", "threads", "device", "effort", "steps")  # effort is a number of steps

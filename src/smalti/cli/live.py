@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from smalti.cli import show
 
 if TYPE_CHECKING:
-    from smalti.live import Frame
+    from smalti.fits.picture.watch import Frame
 
 HELP = "Space pauses, S saves pictures, Q ends with the best so far"
 PAUSE = 0.05  # seconds between two looks at the keys
@@ -92,7 +92,7 @@ class Line:
         return self._keys is not None and self._keys.any
 
     def show(self, frame: "Frame") -> None:
-        from smalti.live import line
+        from smalti.fits.picture.watch import line
 
         if self._again:
             sys.stderr.write(f"\r{line(frame)}\x1b[K")
@@ -189,7 +189,7 @@ class Window:
         self._root.update()
 
     def show(self, frame: "Frame") -> None:
-        from smalti.live import line, panels
+        from smalti.fits.picture.watch import line, panels
 
         held = []
         for number, (caption, picture) in enumerate(panels(frame).items()):

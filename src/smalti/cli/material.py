@@ -122,8 +122,8 @@ def decode(
     if drawn and (min(drawn) < 1 or drawn[0] * drawn[1] > max_pixels):
         raise OptionError(f"size {size}; it takes 1 .. {max_pixels:,} texels")
 
+    from smalti.fits.material.maps import channel_slices
     from smalti.image import save
-    from smalti.neural.maps import channel_slices
 
     held, _ = _open(file, max_pixels)
     slices = channel_slices(held.maps)
@@ -205,11 +205,11 @@ def export(
         raise OptionError("name either --shader glsl|wgsl|slang or --bc dds|ktx2")
     held, _ = _open(file, max_pixels)
     if shader:
-        from smalti.neural.shaders import export_shader
+        from smalti.fits.material.shaders import export_shader
 
         files = export_shader(held.texture, held.maps, shader)
     else:
-        from smalti.neural.blocks import export_blocks
+        from smalti.fits.material.blocks import export_blocks
 
         with show.progress() as bar:
             files = export_blocks(

@@ -74,10 +74,10 @@ def sample(
 
     from smalti import api, models
     from smalti.diffusion import draw
+    from smalti.image.sheet import sheet
     from smalti.models.diffuser import Diffuser
     from smalti.models.pictures import to_pictures
     from smalti.models.resampler import Resampler
-    from smalti.tokens.draw_canvas import sheet
 
     api.check_device(device)
     diffuser = models.load_shared(Diffuser, model, device=device)

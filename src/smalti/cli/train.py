@@ -11,8 +11,8 @@ from smalti.errors import OptionError
 from smalti.extras import need
 
 if TYPE_CHECKING:
-    from smalti.train.lm_recipe import LmRecipe
     from smalti.train.loop import Options
+    from smalti.train.recipes.language import LmRecipe
 
 
 def train(
@@ -66,8 +66,9 @@ def train(
     if (processes := launch.processes_to_start()) > 1:
         return launch.start(processes, sys.argv[1:])
     from smalti.train import recipes
-    from smalti.train.lm_recipe import LmRecipe
     from smalti.train.loop import Interrupted, Options
+    from smalti.train.recipes.language import LmRecipe
+    from smalti.train.run import run_recipe
 
     short = {"steps": steps, "batch": batch, "seed": seed}
     given = [f"{field}={value}" for field, value in short.items() if value is not None]
@@ -86,7 +87,7 @@ def train(
                 path = _train_language_model(chosen, data, out, options, device, bar)
                 show.note(f"model: {path}")
                 return 0
-            path = recipes.run(
+            path = run_recipe(
                 chosen,
                 data,
                 out,
@@ -118,8 +119,6 @@ def _train_language_model(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise OptionError(f"{recipe.name} trains in one process; start it without accelerate")
     need("transformers", extra="tokens", what=f"the recipe {recipe.name}")
-    from smalti.tokens import lm_train
+    from smalti.artist.train import run
 
-    return lm_train.run(
-        recipe, data[0], out, options=options, device=device, on_step=bar, on_note=show.note
-    )
+    return run(recipe, data[0], out, options=options, device=device, on_step=bar, on_note=show.note)

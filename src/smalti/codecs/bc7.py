@@ -58,7 +58,7 @@ class Bc7(Codec):
             raise OptionError("metric and weights are for --device cpu; the GPU knows rgba only")
         import numpy as np
 
-        from smalti import gpu
+        from smalti.bc7 import gpu
 
         opaque = np.full_like(texels[..., :1], 255)
         rgba = texels if texels.shape[2] == 4 else np.concatenate([texels, opaque], axis=2)

@@ -10,12 +10,12 @@ import numpy as np
 
 from smalti.codec import Codec, EncodeOptions, Size, Window
 from smalti.errors import OptionError
-from smalti.fitted import file
-from smalti.fitted.draw import Canvas
-from smalti.fitted.fit import Fit
-from smalti.fitted.layout import Layout
-from smalti.fitted.network import Network
-from smalti.fitted.session import Session
+from smalti.fits.picture import file
+from smalti.fits.picture.draw import Canvas
+from smalti.fits.picture.fit import Fit
+from smalti.fits.picture.layout import Layout
+from smalti.fits.picture.network import Network
+from smalti.fits.picture.session import Session
 from smalti.image import to_float
 
 STEPS = {"ultrafast": 250, "fast": 700, "medium": 2000, "high": 5000, "best": 12000}
@@ -148,6 +148,6 @@ class Fitted(Codec):
 def _fit_on(device: str) -> Callable[..., Fit]:
     if device == "cpu":
         return Fit
-    from smalti.fitted_gpu.fit import GpuFit
+    from smalti.fits.picture.gpu.fit import GpuFit
 
     return partial(GpuFit, device=device)

@@ -36,8 +36,8 @@ class Fsq(TrainedCodec):
     def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         import torch
 
+        from smalti.models.layers.pad import to_multiple
         from smalti.models.pictures import to_tensor
-        from smalti.ops.pad import to_multiple
 
         model = self._model(options.device)
         x = to_multiple(to_tensor(image, device=options.device)[0], model.factor)

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from smalti.codec import EFFORTS, NOT_ON_WIRE, Size
+from smalti.codecs._tables import MAX_BITS, PUBLISHED_STEPS, TextureCodec
 from smalti.errors import OptionError
 from smalti.fits.tables.fit import PUBLISHED_HASH, Recipe
 from smalti.fits.tables.hash_texture import PRESETS, HashTextureConfig
-from smalti.texture_codec import MAX_BITS, PUBLISHED_STEPS, TextureCodec
 
 STEPS = dict(zip(EFFORTS, (400, 1500, 3000, 6000, 16000), strict=True))
 FAST = Recipe(0.1, 1e-3, 1e-2, (0.8, 0.95), epsilon=1e-15)
@@ -27,7 +27,7 @@ LIMITS = {
 class HashTexture(TextureCodec):
     """x ─fit→ tables, network ─8 bit─entropy, float16→ sections ─→ tables, network ─→ x̂
 
-    The network, then a table for each level (`smalti.texture_codec`). `preset=tiny`, `default` or
+    The network, then a table for each level (`smalti.codecs._tables`). `preset=tiny`, `default` or
     `large` stands for the numbers of `fits.tables.hash_texture.PRESETS`; a number given beside it wins.
     `finest` is fixed: take it near the picture's longer side, and `log2_entries` larger, for more
     than 512 texels. 6 bits instead of 8 save 24 % of the bytes for 0.12 dB, 5 bits 36 % for 0.47

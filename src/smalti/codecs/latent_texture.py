@@ -7,16 +7,16 @@ from typing import ClassVar
 import numpy as np
 
 from smalti.codec import EFFORTS, Size
-from smalti.errors import FormatError, OptionError
-from smalti.fits.tables.fit import PUBLISHED_LATENT, Recipe
-from smalti.fits.tables.latent_texture import LatentTextureConfig
-from smalti.fits.tables.model import ACTIVATIONS, SIREN, TextureModel
-from smalti.texture_codec import (
+from smalti.codecs._tables import (
     MAX_BITS,
     PUBLISHED_STEPS,
     TextureCodec,
     TextureOptions,
 )
+from smalti.errors import FormatError, OptionError
+from smalti.fits.tables.fit import PUBLISHED_LATENT, Recipe
+from smalti.fits.tables.latent_texture import LatentTextureConfig
+from smalti.fits.tables.model import ACTIVATIONS, SIREN, TextureModel
 
 STEPS = dict(zip(EFFORTS, (400, 1500, 3000, 6000, 16000), strict=True))
 FAST = Recipe(0.1, 5e-4, 1e-2, (0.8, 0.95))
@@ -38,7 +38,7 @@ LIMITS = {
 class LatentTexture(TextureCodec):
     """x ─fit→ grids, network ─8 bit─entropy, float16→ sections ─→ grids, network ─→ x̂
 
-    Three sections: the network, the coarse grid, the fine grid (`smalti.texture_codec`).
+    Three sections: the network, the coarse grid, the fine grid (`smalti.codecs._tables`).
 
     Three things make the fast recipe's fit short: rates 200 times larger for the grids than for the
     sines (their values differ in size as much), a short second moment, and few texels a step. A

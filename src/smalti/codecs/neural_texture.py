@@ -8,12 +8,12 @@ import numpy as np
 
 from smalti.codec import Codec, EncodeOptions, Size, Window
 from smalti.errors import FormatError, OptionError
+from smalti.fits.material.fit import fit_texture
+from smalti.fits.material.layout import Grid, Layout
+from smalti.fits.material.maps import Map, alpha_channel, channel_weights, mip_levels
+from smalti.fits.material.sections import pack_maps, pack_texture, unpack_maps, unpack_texture
+from smalti.fits.material.texture import NeuralTexture
 from smalti.image import to_uint8
-from smalti.neural.fit import fit_texture
-from smalti.neural.layout import Grid, Layout
-from smalti.neural.maps import Map, alpha_channel, channel_weights, mip_levels
-from smalti.neural.sections import pack_maps, pack_texture, unpack_maps, unpack_texture
-from smalti.neural.texture import NeuralTexture
 
 ROUNDS = {"ultrafast": 20, "fast": 60, "medium": 200, "high": 500, "best": 1500}
 
@@ -88,7 +88,7 @@ class NeuralTextureCodec(Codec):
         on_step: Callable[[int, int, float], None] | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> NeuralTexture:
-        """The texture of some maps, uint8 (H, W, C) each; see `neural.fit.fit_texture`."""
+        """The texture of some maps, uint8 (H, W, C) each; see `fits.material.fit.fit_texture`."""
         channels = sum(each.channels for each in maps)
         layout = self.layout(*pictures[0].shape[:2], channels)
         levels = mip_levels(maps, pictures, layout.mip_count, repeat=self.repeat)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from smalti.models.patch import PatchAutoencoder
-    from smalti.models.patch_fast import FastPatchAutoencoder
+    from smalti.models.patch.fast import FastPatchAutoencoder
+    from smalti.models.patch.model import PatchAutoencoder
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1  # of a quantised latent: 65,536 levels
 LARGEST = 2.0**20  # of a latent, both signs: nothing overflows behind it
@@ -140,14 +140,14 @@ class PatchAe(TrainedCodec):
 
 def _model(weights: str, device: str) -> "FastPatchAutoencoder":
     from smalti.models import load_shared
-    from smalti.models.patch import PatchAutoencoder
+    from smalti.models.patch.model import PatchAutoencoder
 
     return _fast(load_shared(PatchAutoencoder, weights, device=device))
 
 
 @lru_cache(maxsize=2)
 def _fast(model: "PatchAutoencoder") -> "FastPatchAutoencoder":
-    from smalti.models.patch_fast import FastPatchAutoencoder
+    from smalti.models.patch.fast import FastPatchAutoencoder
 
     if model.config.channels != 3:
         raise WeightsError(f"weights for {model.config.channels} channels; patch-ae codes pictures")

@@ -40,8 +40,8 @@ class RgbaAe(TrainedCodec):
     def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         import torch
 
+        from smalti.models.layers.pad import to_multiple
         from smalti.models.pictures import to_tensor
-        from smalti.ops.pad import to_multiple
 
         model = self._model(options.device)
         with torch.inference_mode():

@@ -11,7 +11,7 @@ from smalti.diffusion import noise as noises
 from smalti.diffusion.samplers import OnStep, sampler_of
 from smalti.diffusion.schedule import shift_of, times
 from smalti.errors import OptionError
-from smalti.ops.fields import centres
+from smalti.models.layers.fields import centres
 
 if TYPE_CHECKING:
     from smalti.models.diffuser import Diffuser

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import encode_image
 from smalti.bc7.layout import BLOCK_BYTES, BLOCK_SIDE, block_grid
+from smalti.bc7.reference.seed import trace_block
 from smalti.bc7.seed import ENGINES, encode_seed
-from smalti.bc7.seed_reference import trace_block
 from smalti.errors import OptionError
 from smalti.explain import block as block_figure
 from smalti.explain import colour_line, error_map, pipeline, simplex

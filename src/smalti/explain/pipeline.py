@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
+from smalti.bc7.reference.seed import Trace
 from smalti.bc7.seed import ENGINES, GOOD_ENOUGH
-from smalti.bc7.seed_reference import Trace
 from smalti.explain.drawing import BLUE, GREEN, GREY, INK, ORANGE, headline, over_checker, swatches
 from smalti.explain.simplex import UNIT
 

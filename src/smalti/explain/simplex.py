@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from smalti.bc7.reference.seed import SeedBlock, Step, Trace
 from smalti.bc7.seed import GOOD_ENOUGH
-from smalti.bc7.seed_reference import SeedBlock, Step, Trace
 from smalti.explain.drawing import BLUE, GREEN, INK, ORANGE, PURPLE, RED, headline
 
 GRID = 72  # points of the landscape a side; each is a block rounded and measured

@@ -1,5 +1,5 @@
-"""Trained models as files for other runtimes."""
+"""Trained models for other runtimes and libraries: ONNX files, a `vae` for diffusers."""
 
 from smalti.extras import need_torch
 
-need_torch(extra="onnx", what="export to ONNX")
+need_torch(what="a model for other runtimes and libraries")

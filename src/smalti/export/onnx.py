@@ -29,9 +29,9 @@ from smalti.files import write_atomically
 from smalti.models import check_autoencoder, load
 from smalti.models.base import Model
 from smalti.models.fsq import FsqAutoencoder
-from smalti.models.patch_stages import StackedPatchAutoencoder
+from smalti.models.layers import fsq
+from smalti.models.patch.stages import StackedPatchAutoencoder
 from smalti.models.rgba import RgbaAutoencoder
-from smalti.ops import fsq
 
 if TYPE_CHECKING:
     from onnx import ModelProto

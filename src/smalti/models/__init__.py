@@ -20,13 +20,13 @@ M = TypeVar("M", bound="Model")
 MODELS: dict[str, str] = {
     "Diffuser": "smalti.models.diffuser",
     "FsqAutoencoder": "smalti.models.fsq",
-    "LegacyDiffuser": "smalti.models.r2_legacy",
-    "LegacyLabelEncoder": "smalti.models.r2_legacy",
-    "LegacyResampler": "smalti.models.r2_legacy",
-    "PatchAutoencoder": "smalti.models.patch",
+    "LegacyDiffuser": "smalti.models.legacy.r2",
+    "LegacyLabelEncoder": "smalti.models.legacy.r2",
+    "LegacyResampler": "smalti.models.legacy.r2",
+    "PatchAutoencoder": "smalti.models.patch.model",
     "Resampler": "smalti.models.resampler",
     "RgbaAutoencoder": "smalti.models.rgba",
-    "StackedPatchAutoencoder": "smalti.models.patch_stages",
+    "StackedPatchAutoencoder": "smalti.models.patch.stages",
 }
 
 # Those of one encoder and one decoder, whose latents stand for cells of texels.

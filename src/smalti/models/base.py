@@ -58,7 +58,7 @@ class Model(nn.Module):
         if x.ndim != 4 or x.shape[2] % self.factor or x.shape[3] % self.factor:
             raise ImageError(
                 f"{type(self).__name__} takes B C H W with H and W multiples of {self.factor}, not "
-                f"{tuple(x.shape)}; smalti.ops.pad.to_multiple pads"
+                f"{tuple(x.shape)}; smalti.models.layers.pad.to_multiple pads"
             )
 
     @classmethod

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from smalti.errors import OptionError
 from smalti.models.base import Model
-from smalti.models.field_blocks import attention, heads_of
+from smalti.models.layers.field_blocks import attention, heads_of
+from smalti.models.layers.fields import centres, waves
 from smalti.models.resampler import ResamplerConfig
-from smalti.ops.fields import centres, waves
 
 TIME_WAVES = 16  # sines and cosines of log-SNR, each
 SLOWEST, FASTEST = 2**-4, 2**2  # of them, in radians for each unit of log-SNR

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from smalti.errors import OptionError
 from smalti.models.base import Model
+from smalti.models.layers import fsq
 from smalti.models.tiling import layers_by_tiles
-from smalti.ops import fsq
 
 
 @dataclass(frozen=True)

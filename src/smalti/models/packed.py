@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from smalti.errors import ImageError, OptionError
-from smalti.models.patch import ConvBlock, PatchAutoencoder, PixelHeadDecoder
+from smalti.models.patch.model import ConvBlock, PatchAutoencoder, PixelHeadDecoder
 
 MULTIPLE = 16  # of rows that go through a layer together
 

@@ -9,9 +9,18 @@ from torch import Tensor, nn
 
 from smalti.errors import OptionError
 from smalti.models.base import Model
-from smalti.models.field_blocks import FeedForward, LocalMixing, Mixing
-from smalti.ops.fields import analyse, centres, mass, near, outer, spans, synthesise, waves
-from smalti.ops.linear_attention import Summary, read, summary
+from smalti.models.layers.field_blocks import FeedForward, LocalMixing, Mixing
+from smalti.models.layers.fields import (
+    analyse,
+    centres,
+    mass,
+    near,
+    outer,
+    spans,
+    synthesise,
+    waves,
+)
+from smalti.models.layers.linear_attention import Summary, read, summary
 
 FITS = ("stretch", "contain", "cover")
 TILE = 96  # texels on a side of what is drawn at once

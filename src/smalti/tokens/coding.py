@@ -12,9 +12,9 @@ from torch import Tensor
 from smalti.errors import OptionError
 from smalti.models import load_shared
 from smalti.models.fsq import FsqAutoencoder
+from smalti.models.layers import fsq
+from smalti.models.layers.pad import to_multiple
 from smalti.models.pictures import to_picture, to_rgb, to_tensor
-from smalti.ops import fsq
-from smalti.ops.pad import to_multiple
 
 TILED_FROM = 2**20  # texels of the pictures that run together
 TILE = 128  # tokens

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from smalti.errors import OptionError
-from smalti.ops import fsq
+from smalti.models.layers import fsq
 
 CONTROLS = 3  # <img_start>, <img_end>, <img_newrow>: a free row each
 
@@ -139,7 +139,7 @@ def make_rows(form: str, levels: tuple[int, ...], width: int, features: int) -> 
 def code_vectors(codes: Int[Tensor, "..."], levels: tuple[int, ...]) -> Float[Tensor, "... D"]:
     """The dequantised FSQ vectors of codes, in [-1, 1], float32.
 
-    Those of `ops.fsq`, without its check of the codes, which would wait for the device.
+    Those of `models.layers.fsq`, without its check of the codes, which would wait for the device.
     """
     radix = [math.prod(levels[:d]) for d in range(len(levels))]
     digits = [codes // r % count for r, count in zip(radix, levels, strict=True)]

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from smalti.errors import OptionError
-from smalti.ops import fsq
+from smalti.models.layers import fsq
 from smalti.tokens.picture import Picture, to_pictures, to_sequence
 from smalti.tokens.rows import CONTROLS
 

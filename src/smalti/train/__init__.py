@@ -1,8 +1,9 @@
 """Training makes weights; nothing that encodes or decodes imports this package.
 
-recipe      what decides the weights: plain numbers, each of which can be set
-recipes     the recipes of the bundled weights, and running one by name
+recipes/    what decides the weights: plain numbers, each of which can be set; a file a family
+run         training by a recipe
 loop        one step a line, over one device or many processes
+steps/      what a step computes
 data        batch number `step` as a pure function of (seed, step)
 sources     folders, tar files and arrays as one indexed set of pictures
 boxes       procedural RGBA pictures

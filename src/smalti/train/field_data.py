@@ -10,11 +10,10 @@ from torch import Tensor
 
 from smalti.errors import ImageError
 from smalti.eval import metrics
-from smalti.image import to_uint8
+from smalti.image import idx, to_uint8
 from smalti.models.diffuser import Diffuser
 from smalti.models.pictures import to_pictures
 from smalti.models.resampler import Resampler
-from smalti.train import idx
 
 SHOWN = 10  # digits of each kind in a validation picture
 FILES = {"train": "train", "test": "t10k"}

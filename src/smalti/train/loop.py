@@ -26,7 +26,7 @@ from smalti.train.optimizers import optimizer_of
 from smalti.train.precision import Precision, keep_freed_memory
 from smalti.train.progress import Log, Validation
 from smalti.train.quick import quicken
-from smalti.train.recipe import BLACK, Recipe
+from smalti.train.recipes.recipe import BLACK, Recipe
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -337,7 +337,7 @@ def first_model(recipe: Recipe, batches: Batches) -> Model:
     if recipe.frozen:
         model.load_first(recipe.frozen)
     if recipe.linear_init:
-        from smalti.models.patch_init import linear_init
+        from smalti.models.patch.init import linear_init
 
         linear_init(model, batches.patches(model.factor, black=BLACK[recipe.architecture]))
     return model.train()

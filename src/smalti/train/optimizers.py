@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from smalti.train.precision import best
-from smalti.train.recipe import Optimization
+from smalti.train.recipes.recipe import Optimization
 
 SMALLEST_HIDDEN = 5  # channels on either side of a hidden weight; fewer are picture or tokens
 

@@ -10,7 +10,7 @@ import numpy as np
 from smalti import image
 from smalti.errors import ImageError
 from smalti.files import PICTURE_SUFFIXES
-from smalti.train import idx
+from smalti.image import idx
 
 CACHE_MB = 2048  # of decoded pictures, in each process
 

@@ -1,0 +1,7 @@
+"""Readable twins of the BC7 kernels, in plain NumPy, which tests compare with them.
+
+decode                        a block to texels
+encode, steps, pack           texels to a block
+seed                          the engines "pca" and "nelder-mead"
+rdo, rdo_book, _fit, _rate    blocks to blocks that compress better
+"""

@@ -1,1 +1,0 @@
-"""Pure tensor functions that models and codecs share."""

@@ -1,0 +1,35 @@
+"""Recipes: what makes each set of weights, with command, cost and result; a file a family.
+
+Costs are CPU seconds of one thread of a machine with AVX-512 and bfloat16 products.
+"""
+
+from collections.abc import Callable, Sequence
+
+from smalti.errors import OptionError
+from smalti.train.recipes.coarse import COARSE_RECIPES
+from smalti.train.recipes.fields import FIELD_RECIPES, FieldRecipe
+from smalti.train.recipes.fsq import FSQ_RECIPES
+from smalti.train.recipes.language import LM_RECIPES, LmRecipe
+from smalti.train.recipes.patch import PATCH_RECIPES, PATCH_VARIANTS
+from smalti.train.recipes.recipe import Recipe, changed
+from smalti.train.recipes.rgba import RGBA_RECIPES
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    **FSQ_RECIPES,
+    **RGBA_RECIPES,
+    **PATCH_RECIPES,
+    **COARSE_RECIPES,
+    **PATCH_VARIANTS,
+}
+
+
+def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe | FieldRecipe | LmRecipe:
+    """A recipe by its name, with fields set by `field=value` strings.
+
+    Raises:
+        OptionError: no such recipe or field, or a value that it cannot have.
+    """
+    known = {**RECIPES, **FIELD_RECIPES, **LM_RECIPES}
+    if name not in known:
+        raise OptionError(f"unknown recipe {name!r}; known: {', '.join(known)}")
+    return changed(known[name](), settings)
