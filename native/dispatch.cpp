@@ -2,6 +2,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#if defined(__x86_64__) || defined(_M_X64)
+#include <cpuid.h>
+#endif
 
 #include "smalti.h"
 
@@ -24,15 +27,34 @@ struct Isa {
 
 bool always() { return true; }
 #if defined(__x86_64__) || defined(_M_X64)
-bool has_v3() {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+// By cpuid: zig's runtime library answers __builtin_cpu_supports with 0, whatever the processor.
+constexpr unsigned bit(int n) { return 1u << n; }
+bool all(unsigned word, unsigned wanted) { return (word & wanted) == wanted; }
+
+// Registers that the operating system saves: bits of XCR0.
+bool saves(unsigned mask) {
+  unsigned a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !all(c, bit(27))) return false; // OSXSAVE
+  unsigned low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return all(low, mask);
 }
+
+bool has_v3() {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) &&
+         all(c, bit(12) | bit(22) | bit(28) | bit(29)) && // FMA, MOVBE, AVX, F16C
+         __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+         all(b, bit(3) | bit(5) | bit(8)) &&                          // BMI1, AVX2, BMI2
+         __get_cpuid(0x80000001, &a, &b, &c, &d) && all(c, bit(5)) && // LZCNT
+         saves(bit(1) | bit(2));                                      // xmm, ymm
+}
+
 bool has_v4() {
-  return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl");
+  unsigned a, b, c, d;
+  return has_v3() && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+         all(b, bit(16) | bit(17) | bit(28) | bit(30) | bit(31)) && // AVX-512 F, DQ, CD, BW, VL
+         saves(bit(5) | bit(6) | bit(7));                           // mask registers, zmm
 }
 #endif
 

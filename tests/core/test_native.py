@@ -1,5 +1,10 @@
 """The border to the native library: what it checks, and that every build computes the same."""
 
+import platform
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -19,6 +24,21 @@ def softened(x: np.ndarray, **changes) -> tuple[np.ndarray, np.ndarray]:
     numbers = {"count": x.size, "temperature": 0.3, "amplitude": 0.5, "key": 4_000_000_000}
     soften(**({"values": x, "seen": seen, "slope": slope} | numbers | changes))
     return seen, slope
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or platform.machine() != "x86_64",
+    reason="reads /proc/cpuinfo of an x86-64 processor",
+)
+def test_builds_are_those_that_the_processor_runs():
+    text = Path("/proc/cpuinfo").read_text()
+    flags = set(re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)[1].split())
+    expected = ["x86-64-v2"]
+    if {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe", "abm"} <= flags:
+        expected.append("x86-64-v3")
+        if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= flags:
+            expected.append("x86-64-v4")
+    assert native.builds() == expected
 
 
 def test_builds_and_threads_agree():
