@@ -4,6 +4,8 @@
 //   16 bytes
 //            +-- else -----------------> modes 5, 4, 6 -> mode 7 by rank ----------------------+
 //
+// On the way, or in the end for the best alone, codes are moved while that lowers the error.
+//
 // Each step is done for all blocks of a wave that still need it, LANES at a time. Floor: a fit of
 // one line and the choice of 16 indices are some 80 operations a texel, 1,300 for LANES blocks; the
 // eight quantisers that begin a trial as many; ranking 64 partitions of two subsets 5,000.
@@ -109,13 +111,20 @@ SIMD_INLINE void load_block(Wave &wave, int number, Open &open) {
   }
 }
 
+// Ways to give a channel indices of its own; the last two only where there is alpha.
+struct Way {
+  int rotation, mode, selection;
+};
+constexpr int WAY_COUNT = 12, OPAQUE_WAYS = 10;
+constexpr Way WAYS[WAY_COUNT] = {{0, 5, 0}, {1, 5, 0}, {1, 4, 0}, {1, 4, 1}, {2, 5, 0}, {2, 4, 0},
+                                 {2, 4, 1}, {3, 5, 0}, {3, 4, 0}, {3, 4, 1}, {0, 4, 0}, {0, 4, 1}};
+
 // What a search works in, besides the wave.
 struct Scratch {
   TrialScratch trial;
   Promises promises;
   Queue live, first, second;
-  float off[WAVE + LANES], along[WAVE + LANES], lone[WAVE + LANES];
-  int tried[WAVE];
+  float expected[WAY_COUNT][WAVE + LANES];
 };
 
 // Those of a queue that are not yet good enough.
@@ -128,11 +137,12 @@ inline void remain(const Wave &wave, const Queue &from, float enough, Queue &to)
 // Try partitions of one or two modes, each block's most promising first.
 template <int S, AlphaKind KIND>
 inline void try_ranked(Wave &wave, const Metric &metric, const Effort &effort, Scratch &scratch) {
+  const int trials = S == 2 ? effort.trials : effort.three;
   constexpr int first = KIND == ON_LINES ? 7 : S == 2 ? 1 : 0, second = S == 2 ? 3 : 2;
   Queue &live = scratch.live; // `partition` is the block's column of the promises
   for (int i = 0; i < live.count; ++i) live.partition[i] = i;
-  rank<S, KIND != OPAQUE>(wave, metric, effort.trials, live, scratch.promises);
-  for (int trial = 0; trial < effort.trials && live.count; ++trial) {
+  rank<S, KIND != OPAQUE>(wave, metric, trials, live, scratch.promises);
+  for (int trial = 0; trial < trials && live.count; ++trial) {
     scratch.first.count = scratch.second.count = 0;
     int kept = 0;
     for (int i = 0; i < live.count; ++i) {
@@ -151,64 +161,75 @@ inline void try_ranked(Wave &wave, const Metric &metric, const Effort &effort, S
   }
 }
 
-// What the block leaves off its best line and along it, once alpha or a colour is taken out, and
-// the square sum of that one about its mean.
-inline void rank_rotation(const Wave &wave, const Metric &metric, int rotation, Scratch &scratch) {
-  const vfloat zero(0.0f), one(1.0f), sixteenth(1.0f / 16);
+constexpr float SECOND_SHARE[2] = {1.0f / 30, 1.0f / 150}; // of a lone channel's, 4 and 8 steps
+
+// A block with less square error than SMOOTH has ends so near each other that some pair of codes
+// rounds well: less to expect of rounding, in modes 4 and 5.
+constexpr float SMOOTH = 24, SMOOTH_ROUNDING[2] = {10, 2};
+constexpr float CLOSER = 1.0f / 20; // these modes are tried down to this share of what is enough
+
+// Fill `expected`: the error of each way to give one channel, or opaque alpha, indices of its own.
+// The other colours leave something off their best line, and along it, as partitions' subsets do.
+inline void rank_ways(const Wave &wave, const Metric &metric, int ways, Scratch &scratch) {
+  const vfloat zero(0.0f), one(1.0f), half(0.5f), sixteenth(1.0f / 16);
   for (int start = 0; start < scratch.live.count; start += LANES) {
     const Group group(scratch.live, start);
     Texels texels;
     load_texels<false>(wave, group.number, metric, texels);
-    rotate(texels, rotation);
     Moments sums[1];
     subset_moments<1>(texels, Subsets<1>(vint(0)), sums);
-    // the largest eigenvalue is nearly (tr A^8)^(1/8)
-    const Matrix3 whole = scatter(sums[0]);
+    const Matrix3 whole = scaled(scatter(sums[0]), sixteenth);
+    // without alpha, the largest eigenvalue is nearly (tr A^8)^(1/8)
     const vfloat trace = max(whole.a + whole.d + whole.f, zero);
     const Matrix3 m = squared(squared(scaled(whole, one / (trace + one))));
     const vfloat power =
         m.a * m.a + m.d * m.d + m.f * m.f + vfloat(2.0f) * (m.b * m.b + m.c * m.c + m.e * m.e);
-    const vfloat largest = sqrt(sqrt(sqrt(power))) * (trace + one);
-    vfloat x = zero, xx = zero;
-    for (int t = 0; t < 16; ++t) {
-      x += texels.space[3][t];
-      xx = fma_exact(texels.space[3][t], texels.space[3][t], xx);
+    vfloat off[4], along[4];
+    along[0] = sqrt(sqrt(sqrt(power))) * (trace + one);
+    off[0] = max(trace - along[0], zero);
+    // without a colour, it is the root of a quadratic
+    const vfloat lone[4] = {zero, whole.a, whole.d, whole.f},
+                 products[4] = {zero, whole.e, whole.c, whole.b};
+    for (int rotation = 1; rotation < 4; ++rotation) {
+      const vfloat p = lone[rotation == 1 ? 2 : 1], q = lone[rotation == 3 ? 2 : 3];
+      const vfloat difference = p - q, twice = products[rotation] + products[rotation];
+      const vfloat root = sqrt(difference * difference + twice * twice);
+      off[rotation] = max((p + q) - root, zero) * half;
+      along[rotation] = ((p + q) + root) * half;
     }
-    store(scratch.off + start, max(trace - largest, zero) * sixteenth);
-    store(scratch.along + start, largest * sixteenth);
-    store(scratch.lone + start, xx - x * x * sixteenth);
+    const vmask smooth = gather(wave.error, group.number) < vfloat(SMOOTH);
+    for (int w = 0; w < ways; ++w) {
+      const Way &way = WAYS[w];
+      const Expect &expect = EXPECT[way.mode];
+      const float share = way.selection ? SECOND_SHARE[1] : expect.along;
+      const float second = SECOND_SHARE[way.mode == 4 && !way.selection];
+      const vfloat rounding =
+          select(smooth, vfloat(SMOOTH_ROUNDING[way.mode - 4]), vfloat(expect.rounding));
+      store(scratch.expected[w] + start,
+            (vfloat(expect.off) * off[way.rotation] + vfloat(share) * along[way.rotation]) +
+                (vfloat(second) * lone[way.rotation] + rounding));
+    }
   }
 }
 
-constexpr float SECOND_SHARE[2] = {1.0f / 30, 1.0f / 150}; // of a lone channel's, 4 and 8 steps
-
-// Modes 4 and 5 on opaque blocks: one channel, or opaque alpha, gets indices of its own.
+// Modes 4 and 5 on opaque blocks: of the ways, those that promise most to a block.
 inline void try_rotations(Wave &wave, const Metric &metric, const Effort &effort,
                           Scratch &scratch) {
-  constexpr int WAYS[3][2] = {{5, 0}, {4, 0}, {4, 1}}; // mode, index selection
+  const int ways = metric.crossed ? 1 : OPAQUE_WAYS;
   const Queue &live = scratch.live;
-  for (int i = 0; i < live.count; ++i) scratch.tried[i] = 0;
-  for (int rotation = 0; rotation < (metric.crossed ? 1 : 4); ++rotation) {
-    rank_rotation(wave, metric, rotation, scratch);
-    for (const int *way : WAYS) {
-      const int mode = way[0], selection = way[1];
-      if (rotation == 0 && mode == 4) continue;
-      const Expect &expect = EXPECT[mode];
-      const float share = selection ? SECOND_SHARE[1] : expect.along;
-      const float lone = SECOND_SHARE[mode == 4 && !selection];
-      scratch.first.count = 0;
-      for (int i = 0; i < live.count; ++i) {
-        const float expected =
-            (expect.off * scratch.off[i] + share * scratch.along[i] + expect.rounding) +
-            lone * scratch.lone[i];
-        if (scratch.tried[i] >= effort.apart) continue;
-        if (effort.hope * expected >= wave.error[live.number[i]]) continue;
-        ++scratch.tried[i];
-        scratch.first.add(live.number[i], 0);
-      }
-      try_apart<OPAQUE>(wave, metric, effort, scratch.first, mode, rotation, selection,
-                        scratch.trial);
+  rank_ways(wave, metric, ways, scratch);
+  for (int w = 0; w < ways; ++w) {
+    scratch.first.count = 0;
+    for (int i = 0; i < live.count; ++i) {
+      const float expected = scratch.expected[w][i];
+      if (effort.hope * expected >= wave.error[live.number[i]]) continue;
+      int before = 0;
+      for (int v = 0; v < ways; ++v)
+        before += v < w ? scratch.expected[v][i] <= expected : scratch.expected[v][i] < expected;
+      if (before < effort.apart) scratch.first.add(live.number[i], 0);
     }
+    try_apart<OPAQUE>(wave, metric, effort, scratch.first, WAYS[w].mode, WAYS[w].rotation,
+                      WAYS[w].selection, scratch.trial);
   }
 }
 
@@ -227,7 +248,7 @@ inline void search_opaque(Wave &wave, const Metric &metric, const Effort &effort
     try_ranked<3, OPAQUE>(wave, metric, effort, scratch);
   }
   if (effort.apart) {
-    remain(wave, blocks, effort.enough, scratch.live);
+    remain(wave, blocks, CLOSER * effort.enough, scratch.live);
     try_rotations(wave, metric, effort, scratch);
   }
 }
@@ -244,6 +265,26 @@ inline void search_alpha(Wave &wave, const Metric &metric, const Effort &effort,
   if (effort.trials == 0) return;
   remain(wave, blocks, 0, scratch.live);
   try_ranked<2, ON_LINES>(wave, metric, effort, scratch);
+}
+
+// Move the codes of what each of the blocks has become.
+inline void polish_all(Wave &wave, const Metric &metric, const Effort &effort, const Queue &blocks,
+                       bool opaque, Scratch &scratch) {
+  remain(wave, blocks, 0, scratch.live);
+  const Queue &live = scratch.live;
+  TrialScratch &trial = scratch.trial;
+  if (opaque) {
+    polish<1, OPAQUE>(wave, metric, effort, live, 6, 0, 0, trial);
+    polish<2, OPAQUE>(wave, metric, effort, live, 1, 0, 0, trial);
+    polish<2, OPAQUE>(wave, metric, effort, live, 3, 0, 0, trial);
+    polish<3, OPAQUE>(wave, metric, effort, live, 0, 0, 0, trial);
+    polish<3, OPAQUE>(wave, metric, effort, live, 2, 0, 0, trial);
+  } else {
+    polish<1, ON_LINES>(wave, metric, effort, live, 6, 0, 0, trial);
+    polish<2, ON_LINES>(wave, metric, effort, live, 7, 0, 0, trial);
+  }
+  for (const Way &way : WAYS)
+    polish<1, APART>(wave, metric, effort, live, way.mode, way.rotation, way.selection, trial);
 }
 
 } // namespace encoding
@@ -273,6 +314,10 @@ KERNEL(bc7_encode) {
       }
       search_opaque(wave, metric, effort, open.opaque, scratch);
       search_alpha(wave, metric, effort, open.alpha, scratch);
+      if (effort.passes && effort.near == 0) {
+        polish_all(wave, metric, effort, open.opaque, true, scratch);
+        polish_all(wave, metric, effort, open.alpha, false, scratch);
+      }
       for (int i = 0; i < count; ++i) pack(wave.coding[i], args.blocks + BLOCK_BYTES * (first + i));
     }
   });

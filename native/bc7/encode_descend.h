@@ -11,7 +11,7 @@ namespace encoding {
 constexpr float MOVES[8][2] = {{1, 0}, {-1, 0},  {0, 1},  {0, -1},
                                {1, 1}, {-1, -1}, {1, -1}, {-1, 1}};
 constexpr int ALL_COLOURS = 7;
-constexpr int TOGETHER[7] = {1, 2, 4, ALL_COLOURS, 3, 5, 6};
+constexpr int TOGETHER[7] = {ALL_COLOURS, 1, 2, 4, 3, 5, 6};
 
 // The texels of each subset, a nibble each, then 0; and how many they are.
 struct SubsetTexels {

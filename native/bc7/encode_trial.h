@@ -9,7 +9,6 @@ namespace encoding {
 
 constexpr float AGAIN = 1.1f; // how much worse than the best a block may be for a further fit
 constexpr float FAR = 1.5f;   // how much worse, for it to be tried from other indices
-constexpr float NEAR = 1.1f;  // how much worse, for its codes to be moved
 
 SIMD_INLINE vint nibbles(const vfloat *index) {
   vint word(0);
@@ -45,13 +44,15 @@ struct Record {
     for (int i = 0; i < 2; ++i) index[i] = select(better, nibbles(trial.index + 8 * i), index[i]);
   }
 
-  void commit(Wave &wave, const Group &group, int mode, int rotation, int selection) const {
+  void commit(Wave &wave, const Group &group, vfloat apart, int mode, int rotation,
+              int selection) const {
     const uint32_t lanes = improved & group.real;
     if (!lanes) return;
     int32_t words[CODING_WORDS][LANES], number[LANES];
-    float errors[LANES];
+    float errors[LANES], lone[LANES];
     store(number, group.number);
     store(errors, error);
+    store(lone, apart);
     store(words[0], vint(mode | rotation << 10 | selection << 12) | group.partition << 4);
     for (int i = 0; i < 6; ++i) store(words[1 + i], ends[i]);
     for (int i = 0; i < 2; ++i) {
@@ -61,6 +62,7 @@ struct Record {
     for (int lane = 0; lane < LANES; ++lane) {
       if (!(lanes >> lane & 1)) continue;
       wave.error[number[lane]] = errors[lane];
+      wave.apart[number[lane]] = lone[lane];
       int32_t block[CODING_WORDS];
       for (int i = 0; i < CODING_WORDS; ++i) block[i] = words[i][lane];
       __builtin_memcpy(&wave.coding[number[lane]], block, sizeof block);
@@ -158,17 +160,17 @@ inline void try_lines(Wave &wave, const Metric &metric, const Effort &effort, co
       const vfloat least =
           refine(trial, record, alpha, effort.fits, mask_from_bits(EVERY_LANE), false);
       vmask near = mask_from_bits(0);
-      if (effort.passes) {
-        near = least < vfloat(NEAR) * record.error;
+      if (effort.near > 0) {
+        near = least < vfloat(effort.near) * record.error;
         collect(trial, group, alpha, none, near, scratch.starts);
       }
-      record.commit(wave, group, mode, 0, 0);
+      record.commit(wave, group, trial.apart, mode, 0, 0);
       const uint32_t next = bits_of(near | (least <= vfloat(FAR) * record.error)) & group.real;
       for (int lane = 0; lane < LANES; ++lane)
         if (next >> lane & 1) again.add(live->number[first + lane], live->partition[first + lane]);
     }
     constexpr AlphaKind LINE = KIND == ON_LINES ? ON_LINES : APART; // whose texels can be absent
-    if (effort.passes)
+    if (effort.near > 0)
       descend_all<LINE>(wave, metric, effort, shape, S, mode, 0, 0, scratch.starts, scratch.moves);
     live = &again;
   }
@@ -182,8 +184,8 @@ struct Second {
 };
 
 // hold: whether values 0 and 255 are to come back exactly, for which the ends stay on them. Tries
-// QUANTISERS pairs of ends, in from the extremes.
-inline Second fit_second(const vfloat *values, int bits, float top, bool hold) {
+// as many pairs of ends as there are `quantisers`, in from the extremes.
+inline Second fit_second(const vfloat *values, int bits, float top, bool hold, int quantisers) {
   const vfloat zero(0.0f), half(0.5f), greatest(255.0f);
   vfloat low = values[0], high = values[0];
   for (int t = 1; t < 16; ++t) {
@@ -199,7 +201,7 @@ inline Second fit_second(const vfloat *values, int bits, float top, bool hold) {
   Second best;
   vfloat best_first, best_density;
   best.error = vfloat(FAR_OFF);
-  for (int q = 0; q < QUANTISERS; ++q) {
+  for (int q = 0; q < quantisers; ++q) {
     vfloat q0 = floor((low + vfloat(MARGINS[0][q]) * keep_low) * scale + half);
     vfloat q1 = floor((high - vfloat(MARGINS[1][q]) * keep_high) * scale + half);
     q0 = select(flat, floor(low * scale), q0); // both sides of a value that may have no code
@@ -247,7 +249,10 @@ inline void try_apart(Wave &wave, const Metric &metric, const Effort &effort, co
     trial.metric = turned;
     rotate(trial.texels, rotation);
     trial.rotation = rotation;
-    const Second second = fit_second(trial.texels.x[3], second_bits, second_top, rotation == 0);
+    Second second = {{vint(0), vint(0)}, {vint(255), vint(255)}, vfloat(0.0f)}; // opaque alpha
+    if (KIND != OPAQUE || rotation)
+      second = fit_second(trial.texels.x[3], second_bits, second_top, rotation == 0,
+                          KIND == OPAQUE ? effort.quantisers : QUANTISERS);
     for (int i = 0; i < 2; ++i) record.second[i] = second.index[i];
     trial.apart = vfloat(turned.aa) * second.error;
     const vmask going = trial.apart < record.error;
@@ -255,14 +260,40 @@ inline void try_apart(Wave &wave, const Metric &metric, const Effort &effort, co
     trial.project();
     trial.first_indices(effort.quantisers, 0);
     const vfloat least = refine(trial, record, second.codes, effort.fits, going, true);
-    if (effort.passes)
+    if (effort.near > 0)
       collect(trial, group, second.codes, second.index,
-              going & (least < vfloat(NEAR) * record.error), scratch.starts);
-    record.commit(wave, group, mode, rotation, selection);
+              going & (least < vfloat(effort.near) * record.error), scratch.starts);
+    record.commit(wave, group, trial.apart, mode, rotation, selection);
   }
-  if (effort.passes)
+  if (effort.near > 0)
     descend_all<APART>(wave, metric, effort, shape, 1, mode, rotation, selection, scratch.starts,
                        scratch.moves);
+}
+
+// Move the codes of those blocks of a queue that are coded in this way.
+template <int S, AlphaKind KIND>
+inline void polish(Wave &wave, const Metric &metric, const Effort &effort, const Queue &queue,
+                   int mode, int rotation, int selection, TrialScratch &scratch) {
+  Shape shape = SHAPES[mode];
+  if (mode == 6 && KIND == OPAQUE) shape.kind = SET_PBITS;
+  if (mode == 4 && selection) shape.top = 7;
+  const uint32_t head = uint32_t(mode | rotation << 10 | selection << 12);
+  Starts &starts = scratch.starts;
+  starts.count = 0;
+  for (int i = 0; i < queue.count; ++i) {
+    const int number = queue.number[i];
+    const Coding &coding = wave.coding[number];
+    if ((coding.head & ~0x3F0u) != head) continue;
+    Start &start = starts.start[starts.count++];
+    start.number = number;
+    start.partition = int32_t(coding.head >> 4 & 63);
+    start.apart = wave.apart[number];
+    for (int e = 0; e < 6; ++e) start.ends[e] = coding.ends[e];
+    for (int e = 0; e < 2; ++e) start.second[e] = coding.second[e];
+  }
+  constexpr AlphaKind LINE = KIND == ON_LINES ? ON_LINES : APART;
+  descend_all<LINE>(wave, metric, effort, shape, S, mode, rotation, selection, starts,
+                    scratch.moves);
 }
 
 } // namespace encoding

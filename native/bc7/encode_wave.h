@@ -11,25 +11,26 @@
 namespace smalti::SMALTI_ISA {
 namespace encoding {
 
-// How hard a block is searched: `encode.EFFORTS` in Python, word for word.
+// How hard a block is searched: `search.EFFORTS` in Python, word for word.
 struct Effort {
-  int trials;     // of modes with several subsets, at most
-  bool three;     // whether three subsets are among them
+  int trials;     // of modes with two subsets, at most
+  int three;      // of modes with three
   int apart;      // of modes 4 and 5, at most, in an opaque block
   int quantisers; // that a trial begins to choose from
   int starts;     // of those that it begins with
   int fits;       // least-squares fits of a trial, at most
-  int passes;     // descents of the codes of a trial near the best, at most
-  int together;   // sets of colours that these move: 4 each and all, 7 pairs too
+  int passes;     // descents of a trial's codes, at most
+  int together;   // sets of colours that these move: 1 all, 4 each too, 7 pairs too
+  float near;     // how much worse than the best a trial may be for that; 0: the best, in the end
   float enough;   // square error of a block at which its search ends
   float hope;     // a trial is made where this share of its expected error is below the best
 };
 
 constexpr int MAX_TRIALS = 32;
 constexpr Effort EFFORTS[] = {
-    {0, false, 0, 4, 1, 2, 0, 0, 0.0f, 1.0f},  {4, false, 4, 4, 1, 2, 0, 0, 20.0f, 0.8f},
-    {6, true, 9, 4, 1, 3, 0, 0, 5.0f, 0.7f},   {16, true, 9, 8, 2, 3, 2, 7, 2.0f, 0.6f},
-    {32, true, 9, 8, 3, 4, 4, 7, 0.0f, 0.45f},
+    {0, 0, 0, 4, 1, 2, 0, 0, 0.0f, 0.0f, 1.0f},     {4, 0, 2, 4, 1, 2, 0, 0, 0.0f, 20.0f, 0.8f},
+    {4, 2, 4, 4, 1, 2, 1, 4, 0.0f, 10.0f, 0.85f},   {16, 16, 6, 8, 2, 3, 2, 7, 1.1f, 2.0f, 0.6f},
+    {32, 32, 10, 8, 3, 4, 4, 7, 1.1f, 0.0f, 0.45f},
 };
 
 // A mode's shape to the search: bits of a code with its p-bit, the greatest index.
@@ -77,6 +78,7 @@ constexpr float FAR_OFF = 1e30f;
 struct Wave {
   alignas(64) int32_t words[16 * WAVE]; // texels of a block, R in the lowest byte
   float error[WAVE];                    // the least so far
+  float apart[WAVE];                    // of that, a channel's with indices of its own
   Coding coding[WAVE];
   bool black[WAVE]; // whether a texel is pure black, which the odd values of opaque mode 6 miss
 };

@@ -17,7 +17,16 @@ import numpy as np
 
 from smalti.bc7.layout import MODES, block_grid
 from smalti.bc7.partitions import ANCHORS, PARTITIONS
-from smalti.bc7.search import EFFORTS, EXPECT, MARGINS, SECOND_SHARE, solid_codes
+from smalti.bc7.search import (
+    CLOSER,
+    EFFORTS,
+    EXPECT,
+    MARGINS,
+    SECOND_SHARE,
+    SMOOTH,
+    SMOOTH_ROUNDING,
+    solid_codes,
+)
 from smalti.errors import OptionError
 from smalti.extras import need
 
@@ -33,8 +42,9 @@ TEXEL_LOOP = "for (var t = 0u; t < 16u; t++) {"
 KINDS = ("DiscreteGPU", "IntegratedGPU", "VirtualGPU", "Unknown", "CPU")
 APIS = ("Vulkan", "Metal", "D3D12")
 
-# Those without coordinate descent, which only the CPU has, and with one start of a trial.
-NAMES = tuple(n for n, effort in EFFORTS.items() if not effort.passes and effort.starts == 1)
+# Those with one start of a trial. Codes are moved for every trial that is the best so far, where the
+# CPU moves those of the best in the end.
+NAMES = tuple(n for n, effort in EFFORTS.items() if effort.starts == 1)
 
 
 class Kernel(NamedTuple):
@@ -62,6 +72,7 @@ def ladder(name: str, opaque: bool) -> tuple[Kernel, ...]:
     def mode(number: int, kind: int, selection: int = 0) -> Kernel:
         constants = _mode_constants(number, selection)
         constants |= {"FITS": effort.fits, "QUANTISERS": MARGINS.shape[1]}
+        constants |= {"PASSES": effort.passes, "TOGETHER": effort.together}
         return kernel("lines", KIND_WANTED=kind, **constants)
 
     apart = [mode(5, 0), mode(4, 1, 0), mode(4, 2, 1)]
@@ -82,7 +93,7 @@ def ladder(name: str, opaque: bool) -> tuple[Kernel, ...]:
         kernels += [mode(7, 2)]
     if effort.three:
         kernels += [
-            kernel("rank", SUBSETS=3, TRIALS=effort.trials, COUNT_0=16, **_expect(0, 2)),
+            kernel("rank", SUBSETS=3, TRIALS=effort.three, COUNT_0=16, **_expect(0, 2)),
             mode(0, 0),
             mode(2, 1),
         ]
@@ -90,7 +101,11 @@ def ladder(name: str, opaque: bool) -> tuple[Kernel, ...]:
         return tuple(kernels)
     shares = {"STEPS_4": float(SECOND_SHARE[0]), "STEPS_8": float(SECOND_SHARE[1])}
     shares |= _named(4, 4) | _named(5, 5)
-    return (*kernels, kernel("rotations", APART=effort.apart, **shares), *apart)
+    smooth = {"SMOOTH": float(SMOOTH)}
+    smooth |= {f"SMOOTH_{mode}": float(rounding) for mode, rounding in SMOOTH_ROUNDING.items()}
+    enough = float(CLOSER * effort.enough)
+    rotations = kernel("rotations", APART=effort.apart, ENOUGH=enough, **shares, **smooth)
+    return (*kernels, rotations, *apart)
 
 
 def _mode_constants(number: int, selection: int) -> dict[str, int]:

@@ -8,6 +8,7 @@ part of the kernel (native/bc7/encode*) that it mirrors. The steps are in steps.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -32,12 +33,12 @@ from smalti.bc7.reference.pack import Coding, pack, solid
 from smalti.bc7.reference.steps import (
     PBITS,
     choose,
-    eighth_root_split,
     first_indices,
     fit,
     fit_second,
     principal_axis,
     rank,
+    rank_rotations,
     rgba_axis,
     steps_along,
     subset_moments,
@@ -48,6 +49,7 @@ from smalti.bc7.search import (
     AGAIN,
     ALL_COLOURS,
     BITS,
+    CLOSER,
     DIRECTIONS,
     EFFORTS,
     EXPECT,
@@ -55,14 +57,17 @@ from smalti.bc7.search import (
     FREE,
     HELD,
     KINDS,
+    MARGINS,
     MOST,
-    NEAR,
     NO_PBIT,
     SECOND_SHARE,
     SET_PBITS,
+    SMOOTH,
+    SMOOTH_ROUNDING,
     SUBSET_COUNTS,
     TOGETHER,
     TOPS,
+    WAYS,
     Effort,
 )
 
@@ -102,7 +107,8 @@ def search_block(
         search.opaque(block)
     else:
         search.alpha(block)
-    return pack(search.best), float(search.error)
+    search.polish()
+    return pack(search.best.coding), float(search.error)
 
 
 @dataclass
@@ -155,16 +161,16 @@ def load(texels: np.ndarray, parameters: np.ndarray) -> Block:
 
 
 class _Search:
-    """The search of one block: the best coding so far, and its error."""
+    """The search of one block: the best trial so far, and its error."""
 
     def __init__(self, effort: Effort) -> None:
         self.effort = effort
         self.error = _F(1e30)
-        self.best: Coding | None = None
+        self.best: _Trial | None = None
 
-    def keep(self, error: np.float32, coding: Coding) -> None:
+    def keep(self, error: np.float32, trial: "_Trial") -> None:
         if error < self.error:
-            self.error, self.best = error, coding.copy()
+            self.error, self.best = error, trial.copy()
 
     def opaque(self, block: Block) -> None:
         """`search_opaque`."""
@@ -172,12 +178,11 @@ class _Search:
         self.lines(block, 6, 0, opaque=True)
         if effort.trials and (block.x[:, :3].max(axis=1) == 0).any():
             self.apart(block, 5, 0, 0)
-        if effort.trials == 0 or self.error <= enough:
-            return
-        self.ranked(block, {1: 64, 3: 64})
+        if effort.trials and self.error > enough:
+            self.ranked(block, {1: 64, 3: 64})
         if effort.three and self.error > enough:
             self.ranked(block, {0: 16, 2: 64})
-        if effort.apart and self.error > enough:
+        if effort.apart and self.error > CLOSER * enough:
             self.rotations(block)
 
     def alpha(self, block: Block) -> None:
@@ -206,28 +211,32 @@ class _Search:
         """Try modes and partitions, (expected error, mode, partition), the most promising first."""
         promises = [(_F(min(np.floor(e), MOST)), *rest) for e, *rest in promises]
         promises.sort(key=lambda promise: promise[0])  # equal ones stay in order
-        for expected, mode, partition in promises[: self.effort.trials]:
-            if _F(self.effort.hope) * expected >= self.error:
+        effort = self.effort
+        trials = effort.three if SUBSET_COUNTS[promises[0][1]] == 3 else effort.trials
+        for expected, mode, partition in promises[:trials]:
+            if _F(effort.hope) * expected >= self.error:
                 break
             self.lines(block, mode, partition, opaque)
 
     def rotations(self, block: Block) -> None:
         """`try_rotations`: one channel, or opaque alpha, gets indices of its own."""
         crossed = (block.form - np.diag(np.diag(block.form))).any()
-        tried = 0
-        for rotation in range(1 if crossed else 4):
-            turned = block.rotated(rotation - 1) if rotation else block
-            ((n, sums),) = subset_moments(turned.space, PARTITIONS[0, 0], 1)
-            off, along = eighth_root_split(n, sums)
-            lone = _row_scatter(turned.space[:, 3])
-            for mode, selection in [(5, 0), (4, 0), (4, 1)] if rotation else [(5, 0)]:
-                colour_steps = 8 if (mode, selection) == (4, 1) else 4
-                share = EXPECT[mode, 1] if colour_steps == 4 else SECOND_SHARE[1]
-                expected = EXPECT[mode, 0] * off + share * along + EXPECT[mode, 2]
-                expected += SECOND_SHARE[1 if (mode, selection) == (4, 0) else 0] * lone
-                if tried < self.effort.apart and _F(self.effort.hope) * expected < self.error:
-                    tried += 1
-                    self.apart(turned, mode, rotation, selection)
+        rounding = SMOOTH_ROUNDING if self.error < SMOOTH else EXPECT[:, 2]
+        ((n, sums),) = subset_moments(block.space, PARTITIONS[0, 0], 1)
+        found = rank_rotations(n, sums)
+        promises = []
+        for mode, rotation, selection in WAYS[: 1 if crossed else None]:
+            off, along, lone = found[rotation]
+            share = SECOND_SHARE[1] if selection else EXPECT[mode, 1]
+            second = SECOND_SHARE[1 if (mode, selection) == (4, 0) else 0]
+            expected = (EXPECT[mode, 0] * off + share * along) + (second * lone + rounding[mode])
+            promises.append((expected, mode, rotation, selection))
+        most = sorted(promises, key=lambda promise: promise[0])[: self.effort.apart]
+        for promise in promises:
+            if promise in most and _F(self.effort.hope) * promise[0] < self.error:
+                _, mode, rotation, selection = promise
+                turned = block.rotated(rotation - 1) if rotation else block
+                self.apart(turned, mode, rotation, selection)
 
     def lines(self, block: Block, mode: int, partition: int, opaque: bool) -> None:
         """`try_lines`: modes 0 to 3, 6 and 7. opaque: alpha is 255 and left out."""
@@ -245,7 +254,7 @@ class _Search:
         for start in range(self.effort.starts):
             trial.begin(start)
             least = self.refine(trial, patient=False)
-            if self.effort.passes and least < _F(NEAR) * self.error:
+            if least < _F(self.effort.near) * self.error:
                 self.descend(trial)
             elif least > _F(FAR) * self.error:
                 break
@@ -259,7 +268,7 @@ class _Search:
         trial.project(np.array([principal_axis(n, m) for n, m in sums]))
         trial.begin(0)
         least = self.refine(trial, patient=True)
-        if self.effort.passes and least < _F(NEAR) * self.error:
+        if least < _F(self.effort.near) * self.error:
             self.descend(trial)
 
     def refine(self, trial: "_Trial", patient: bool) -> np.float32:
@@ -271,7 +280,7 @@ class _Search:
         codes = trial.coding.codes
         for _ in range(self.effort.fits):
             now = trial.refit()
-            self.keep(now, trial.coding)
+            self.keep(now, trial)
             if now < least:
                 least, codes = now, trial.coding.codes.copy()
             if now >= last or (not patient and now > _F(AGAIN) * self.error):
@@ -279,6 +288,11 @@ class _Search:
             last = now
         trial.coding.codes = codes
         return least
+
+    def polish(self) -> None:
+        """`polish_all`: move the codes of what the block has become."""
+        if self.effort.passes and self.effort.near == 0 and self.error > 0:
+            self.descend(self.best.copy())
 
     def descend(self, trial: "_Trial") -> None:
         """`descend_all`: in each subset try other p-bits, and move codes by one step."""
@@ -297,7 +311,7 @@ class _Search:
                         codes[s] = kept
                 if now == before:
                     break
-        self.keep(trial.choose(), trial.coding)
+        self.keep(trial.choose(), trial)
 
 
 class _Trial:
@@ -322,11 +336,18 @@ class _Trial:
         )
         self.apart = _F(0)  # error of the channel with indices of its own
 
+    def copy(self) -> "_Trial":
+        other = copy(self)
+        other.coding = self.coding.copy()
+        return other
+
     def begin_second(self) -> np.float32:
         """Fit the channel that has indices of its own; return its error."""
-        coding = self.coding
+        coding, values = self.coding, self.block.x[:, 3]
+        opaque = coding.rotation or (values == 255).all()
+        quantisers = self.quantisers if opaque else len(MARGINS[0])
         *codes, coding.second, error = fit_second(
-            self.block.x[:, 3], self.second_bits, self.second_top, hold=coding.rotation == 0
+            values, self.second_bits, self.second_top, coding.rotation == 0, quantisers
         )
         coding.codes[0, :, 3] = codes
         self.apart = self.block.form_a * error

@@ -102,19 +102,23 @@ def _unit(axis):
     return np.array([x, y, z]) * (_F(1) / np.sqrt(x * x + y * y + z * z + _F(1e-30)))
 
 
-def eighth_root_split(n, m):
-    """`rank_rotation`: the largest eigenvalue of the scatter is nearly (tr A^8)^(1/8).
-
-    Returns what is off the best line, and along it.
+def rank_rotations(n, m) -> list[tuple]:
+    """`rank_ways`: without alpha and without each colour, what is off the best line, along it,
+    and the square sum of the colour itself about its mean.
     """
-    matrix = _scatter(n, m)
-    trace = np.maximum(matrix[0] + matrix[3] + matrix[5], _F(0))
-    scale = _F(1) / (trace + _F(1))
-    a, b, c, d, e, f = _square(_square([entry * scale for entry in matrix]))
-    power = a * a + d * d + f * f + _F(2) * (b * b + c * c + e * e)
+    a, b, c, d, e, f = whole = [entry * (_F(1) / n) for entry in _scatter(n, m)]
+    trace = np.maximum(a + d + f, _F(0))
+    # the largest eigenvalue is nearly (tr A^8)^(1/8)
+    i, j, k, l, o, p = _square(_square([entry * (_F(1) / (trace + _F(1))) for entry in whole]))
+    power = i * i + l * l + p * p + _F(2) * (j * j + k * k + o * o)
     largest = np.sqrt(np.sqrt(np.sqrt(power))) * (trace + _F(1))
-    inverse = _F(1) / n
-    return np.maximum(trace - largest, _F(0)) * inverse, largest * inverse
+    found = [(np.maximum(trace - largest, _F(0)), largest, _F(0))]
+    for lone, first, second, product in [(a, d, f, e), (d, a, f, c), (f, a, d, b)]:
+        difference, twice = first - second, product + product
+        root = np.sqrt(difference * difference + twice * twice)
+        off = np.maximum((first + second) - root, _F(0)) * _F(0.5)
+        found.append((off, ((first + second) + root) * _F(0.5), lone))
+    return found
 
 
 def _scatter(n, m):
@@ -342,10 +346,11 @@ def _texel_errors(block, d):
 # ---- a channel by itself, in modes 4 and 5: encode_trial.h ----
 
 
-def fit_second(values, bits, top, hold):
+def fit_second(values, bits, top, hold, quantisers):
     """`fit_second`: codes of the two endpoints, indices, and the square error.
 
-    values: float32 (16,). hold: whether 0 and 255 are to come back exactly.
+    values: float32 (16,). hold: whether 0 and 255 are to come back exactly. quantisers: how many
+    pairs of ends are tried.
     """
     low, high = values.min(), values.max()
     full = _F((1 << bits) - 1)
@@ -359,7 +364,7 @@ def fit_second(values, bits, top, hold):
         q0, q1 = np.full_like(q0, np.floor(low * scale)), np.full_like(q1, np.ceil(high * scale))
     q0, q1 = np.clip(q0, _F(0), full), np.clip(q1, _F(0), full)
     best = None
-    for code_0, code_1 in zip(q0, q1, strict=True):
+    for code_0, code_1 in zip(q0[:quantisers], q1[:quantisers], strict=True):
         first = widen(code_0, bits)
         span = widen(code_1, bits) - first
         density = top / span if span > 0 else _F(0)

@@ -19,6 +19,8 @@ override LONE_INDEX_BITS: u32 = 0u; // modes 4 and 5: of the lone channel, alpha
 override LONE_BITS: i32 = 8; // of its endpoints
 override SELECTION: u32 = 0u; // mode 4: whether the lone channel has the smaller indices
 override FITS: u32 = 2u; // at most
+override PASSES: u32 = 0u; // of moves of the codes of a trial that is the best so far
+override TOGETHER: u32 = 4u; // sets of colours that they move: 1: all, 4: each too
 override QUANTISERS: u32 = 8u; // tried for first indices, in groups of four
 
 struct Line {
@@ -61,6 +63,7 @@ fn encode(@builtin(global_invocation_id) id: vec3<u32>) {
             lone = fit_lone();
         }
         var last = HUGE;
+        var better = false;
         if lone.z < least {
             first_indices();
         }
@@ -74,7 +77,7 @@ fn encode(@builtin(global_invocation_id) id: vec3<u32>) {
             let error = choose(lines) + lone.z;
             if error < least {
                 least = error;
-                found = true;
+                better = true;
                 best_choice = choice;
                 best_lines = lines;
                 best_indices = indices;
@@ -85,6 +88,17 @@ fn encode(@builtin(global_invocation_id) id: vec3<u32>) {
             }
             last = error;
         }
+        for (var turn = 0u; better && turn < PASSES; turn++) {
+            lines = best_lines;
+            let error = descend(&lines, least - lone.z) + lone.z;
+            if error < least {
+                least = error;
+                best_lines = lines;
+                choose(lines);
+                best_indices = indices;
+            }
+        }
+        found = found || better;
         next++;
         if !find(block, least, &next) {
             break;
@@ -97,6 +111,38 @@ fn encode(@builtin(global_invocation_id) id: vec3<u32>) {
         lone_indices = best_lone;
         blocks[block] = pack(best_choice, best_lines);
     }
+}
+
+// Moves the codes of each line by single steps while that lowers the error; returns the error.
+fn descend(lines: ptr<function, array<Line, 3>>, error: f32) -> f32 {
+    let limit = f32((1u << u32(BITS)) - 1u);
+    let stride = select(2.0, 1.0, PBITS == 0u);
+    var least = error;
+    for (var s = 0u; s < SUBSETS; s++) {
+        for (var i = 0u; i < 9u * TOGETHER; i++) {
+            let colours = i / 9u; // 0: all, else one
+            let shift = vec2<f32>(f32(i % 3u), f32(i / 3u % 3u)) - 1.0; // of the low and the high code
+            var steps = select(
+                vec3<f32>(1.0), vec3<f32>(vec3<u32>(1u, 2u, 3u) == vec3<u32>(colours)), colours > 0u
+            );
+            steps = select(steps, vec3<f32>(0.0), is_lone()) * stride;
+            let kept = (*lines)[s];
+            let low = kept.low.rgb + shift.x * steps;
+            let high = kept.high.rgb + shift.y * steps;
+            if all(steps == vec3<f32>(0.0)) || all(shift == vec2<f32>(0.0))
+                || any(min(low, high) < vec3<f32>(0.0)) || any(max(low, high) > vec3<f32>(limit)) {
+                continue;
+            }
+            (*lines)[s] = Line(vec4<f32>(low, kept.low.a), vec4<f32>(high, kept.high.a));
+            let other = choose(*lines);
+            if other < least {
+                least = other;
+            } else {
+                (*lines)[s] = kept;
+            }
+        }
+    }
+    return least;
 }
 
 // The next trial of the wanted kind that has a hope.
