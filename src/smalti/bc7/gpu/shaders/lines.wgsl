@@ -19,7 +19,7 @@ override LONE_INDEX_BITS: u32 = 0u; // modes 4 and 5: of the lone channel, alpha
 override LONE_BITS: i32 = 8; // of its endpoints
 override SELECTION: u32 = 0u; // mode 4: whether the lone channel has the smaller indices
 override FITS: u32 = 2u; // at most
-override PASSES: u32 = 0u; // of moves of the codes of a trial that is the best so far
+override PASSES: u32 = 0u; // of moves of the codes of a trial near the best
 override TOGETHER: u32 = 4u; // sets of colours that they move: 1: all, 4: each too
 override QUANTISERS: u32 = 8u; // tried for first indices, in groups of four
 
@@ -28,6 +28,7 @@ struct Line {
     high: vec4<f32>,
 }
 
+const NEAR = 1.1; // how much worse than the best a trial may be for its codes to be moved
 const FREE = -1.0; // for an endpoint's alpha: not prescribed
 
 var<private> indices: array<f32, 16>;
@@ -63,7 +64,8 @@ fn encode(@builtin(global_invocation_id) id: vec3<u32>) {
             lone = fit_lone();
         }
         var last = HUGE;
-        var better = false;
+        var own = HUGE; // the least error of this trial, and its lines
+        var own_lines = array<Line, 3>();
         if lone.z < least {
             first_indices();
         }
@@ -75,9 +77,13 @@ fn encode(@builtin(global_invocation_id) id: vec3<u32>) {
                 lines[0] = with_lone(lines[0], lone.xy);
             }
             let error = choose(lines) + lone.z;
+            if error < own {
+                own = error;
+                own_lines = lines;
+            }
             if error < least {
                 least = error;
-                better = true;
+                found = true;
                 best_choice = choice;
                 best_lines = lines;
                 best_indices = indices;
@@ -88,17 +94,18 @@ fn encode(@builtin(global_invocation_id) id: vec3<u32>) {
             }
             last = error;
         }
-        for (var turn = 0u; better && turn < PASSES; turn++) {
-            lines = best_lines;
-            let error = descend(&lines, least - lone.z) + lone.z;
-            if error < least {
-                least = error;
-                best_lines = lines;
-                choose(lines);
-                best_indices = indices;
-            }
+        for (var turn = 0u; turn < PASSES && own < NEAR * least; turn++) {
+            own = descend(&own_lines, own - lone.z) + lone.z;
         }
-        found = found || better;
+        if own < least {
+            least = own;
+            found = true;
+            choose(own_lines);
+            best_choice = choice;
+            best_lines = own_lines;
+            best_indices = indices;
+            best_lone = lone_indices;
+        }
         next++;
         if !find(block, least, &next) {
             break;
