@@ -68,7 +68,7 @@ SUBSET_COUNTS = np.array([3, 2, 3, 2, 1, 1, 1, 2])
 
 # Mode, rotation and index selection of the ways to give a channel of an opaque block indices of
 # its own.
-WAYS = ((5, 0, 0),) + tuple((m, r, s) for r in (1, 2, 3) for m, s in ((5, 0), (4, 0), (4, 1)))
+WAYS = ((5, 0, 0), *((m, r, s) for r in (1, 2, 3) for m, s in ((5, 0), (4, 0), (4, 1))))
 
 # What the quantisers that a trial begins with leave out at the two ends, in steps of an index.
 MARGINS = np.array(

@@ -109,8 +109,9 @@ def rank_rotations(n, m) -> list[tuple]:
     a, b, c, d, e, f = whole = [entry * (_F(1) / n) for entry in _scatter(n, m)]
     trace = np.maximum(a + d + f, _F(0))
     # the largest eigenvalue is nearly (tr A^8)^(1/8)
-    i, j, k, l, o, p = _square(_square([entry * (_F(1) / (trace + _F(1))) for entry in whole]))
-    power = i * i + l * l + p * p + _F(2) * (j * j + k * k + o * o)
+    fourth = _square(_square([entry * (_F(1) / (trace + _F(1))) for entry in whole]))
+    aa, bb, cc, dd, ee, ff = (entry * entry for entry in fourth)
+    power = aa + dd + ff + _F(2) * (bb + cc + ee)
     largest = np.sqrt(np.sqrt(np.sqrt(power))) * (trace + _F(1))
     found = [(np.maximum(trace - largest, _F(0)), largest, _F(0))]
     for lone, first, second, product in [(a, d, f, e), (d, a, f, c), (f, a, d, b)]:
