@@ -47,9 +47,6 @@ APIS = ("Vulkan", "Metal", "D3D12")
 NAMES = tuple(n for n, effort in EFFORTS.items() if effort.starts == 1)
 
 
-MOVED = 1.1  # about what the moves take off an error, which the CPU's trials do not yet see
-
-
 class Kernel(NamedTuple):
     """A pipeline: a file of shaders/, and its override constants."""
 
@@ -65,7 +62,7 @@ def ladder(name: str, opaque: bool) -> tuple[Kernel, ...]:
     common = {
         "SLOTS": max(effort.trials, effort.apart, kinds),
         "ENOUGH": effort.enough,
-        "HOPE": effort.hope / (MOVED if effort.passes else 1),
+        "HOPE": effort.hope,
     }
     assert effort.trials <= MAX_TRIALS
 
