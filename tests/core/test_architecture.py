@@ -201,8 +201,3 @@ def test_decoding_imports_no_encoder(tmp_path):
             "smalti.weights",
         }
         assert not loaded & (outside | ours)
-
-
-def test_no_long_files():
-    for path in modules():
-        assert len(path.read_text().splitlines()) <= 400, path
