@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import smalti
+from smalti import models
 from smalti.eval.log import conditions
 from smalti.eval.metrics import psnr, ssim
 from smalti.files import PICTURE_SUFFIXES
@@ -94,7 +95,7 @@ def spread(paths: list[Path], limit: int) -> list[Path]:
 
 def float_code(name: str) -> Way:
     model = smalti.load_model(name).requires_grad_(False)
-    form = model.fast() if hasattr(model, "fast") else model
+    form = models.fast(model) if type(model).__name__ in models.FAST else model
     black = 0.0 if model.channels == 4 else -1.0
 
     def run(x: Picture) -> tuple[Picture, float]:

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,15 @@ import onnxruntime
 import torch
 
 import smalti
+from smalti import models
 from smalti.eval.log import conditions
 from smalti.export.int8 import quantised
 from smalti.export.onnx import HALVES, to_onnx
-from smalti.files import PICTURE_SUFFIXES
+from smalti.files import BUNDLED_PICTURES, PICTURE_SUFFIXES
 from smalti.models.base import Model
 from smalti.models.pictures import to_tensor
 
 MODELS = ("fsq-1m", "patch-f8c16", "rgba-boxes", "rgba-finetune")
-BUNDLED = Path(str(files("smalti") / "assets" / "pictures"))
 
 
 def main() -> None:
@@ -87,7 +86,7 @@ def against_torch(
             "onnxruntime": lambda run=run, feed=feed: run.run(None, feed)[0],
         }
         if name.startswith("patch"):
-            fast = getattr(model.fast(), half.removesuffix("r"))
+            fast = getattr(models.fast(model), half.removesuffix("r"))
             runs["torch_fast"] = lambda fast=fast, given=given: fast(given)
         expected, got = runs["torch"](), torch.from_numpy(runs["onnxruntime"]())
         line = {"model": name, "half": half, "side": side}
@@ -122,11 +121,11 @@ def eight_bits(
             for half in HALVES:
                 onnx.save(halves[half], path)
                 lines[form][f"{half}_bytes"] = path.stat().st_size
-    for folder in (BUNDLED, *options.folders):
+    for folder in (BUNDLED_PICTURES, *options.folders):
         paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
         for form, (encode, decode) in sessions.items():
             values = [psnr(encode, decode, path) for path in paths]
-            kind = "bundled" if folder == BUNDLED else folder.name
+            kind = "bundled" if folder == BUNDLED_PICTURES else folder.name
             lines[form][f"psnr_{kind}"] = round(statistics.mean(values), 3)
     for side in options.sides:
         x = np.random.default_rng(0).random((1, 4, side, side), np.float32)

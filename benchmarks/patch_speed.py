@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import smalti
+from smalti import models
 from smalti.eval.log import conditions
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -78,7 +79,7 @@ def contenders(side: int) -> dict[tuple[str, ...], Callable[[], torch.Tensor]]:
                 "taesd": (tiny.encoder, tiny.decoder, 4),
             }
             if layout_name == "nhwc":  # its cells are rows, whatever the layout of the picture
-                fast = plain.fast()
+                fast = models.fast(plain)
                 halves["fast"] = (fast.encode, fast.decode, 16)
             for name, (encode, decode, channels) in halves.items():
                 picture = x.to(dtype, memory_format=layout)

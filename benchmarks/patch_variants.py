@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import smalti
+from smalti import models
 from smalti.eval.log import conditions
 from smalti.eval.metrics import psnr
 from smalti.files import PICTURE_SUFFIXES
@@ -144,9 +145,9 @@ def middle(x: Tensor) -> Tensor:
 def halves(model: Model) -> tuple[Half, Half]:
     """Encoder and decoder in their fast form, without gradients."""
     if not isinstance(model, StackedPatchAutoencoder):
-        fast = model.fast()
+        fast = models.fast(model)
         return fast.encode, fast.decode
-    first, second, gains = model.first.fast(), model.second.fast(), model.gains
+    first, second, gains = models.fast(model.first), models.fast(model.second), model.gains
     return (
         lambda x: second.encode(gains * first.encode(x)),
         lambda z: first.decode(second.decode(z) / gains),

@@ -33,6 +33,7 @@ from r2_plain import PlainDecoder, PlainDiffuser
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from smalti import models
 from smalti.eval.log import conditions
 from smalti.models.legacy.r2 import LegacyDiffuser, LegacyResampler
 
@@ -74,10 +75,10 @@ def steps(side: int, rounds: int, rate: float, *, emulated: bool) -> None:
     """One line a contender, with plain bfloat16 if `emulated`."""
     model, text = diffuser(), [torch.randn(1, 2, 192) for _ in range(2)]
     z, alpha = torch.randn(1, 64, side, side), torch.tensor([0.5])
-    plain, fast = PlainDiffuser(model).eval(), model.fast()
+    plain, fast = PlainDiffuser(model).eval(), models.fast(model)
     short = deepcopy(plain).to(torch.bfloat16)
     short_text = [t.bfloat16() for t in text]
-    rounded = model.fast(dtype=torch.bfloat16)
+    rounded = models.fast(model, dtype=torch.bfloat16)
     texts, rounded_texts = fast.texts(text), rounded.texts(text)
 
     def autocast() -> list[Tensor]:
@@ -207,11 +208,11 @@ def decode_once(form: str, side: int) -> dict[str, str | float]:
     z = torch.randn(1, 64, 32, 32).tanh()
     runs = {
         "plain": lambda: PlainDecoder(model)(z, side, side),
-        "fast": lambda: model.fast().decode(z, (side, side)),
-        "fast bounded": lambda: model.fast().decode(z, (side, side), bounded=True),
+        "fast": lambda: models.fast(model).decode(z, (side, side)),
+        "fast bounded": lambda: models.fast(model).decode(z, (side, side), bounded=True),
     }
     with torch.no_grad():
-        model.fast().decode(z, (16, 16))  # loads what any run loads
+        models.fast(model).decode(z, (16, 16))  # loads what any run loads
         before, started = status("VmRSS"), time.process_time()
         out = runs[form]()
         seconds = time.process_time() - started

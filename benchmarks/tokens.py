@@ -33,7 +33,7 @@ import smalti
 from smalti.eval.log import conditions
 from smalti.files import PICTURE_SUFFIXES
 from smalti.models.layers import fsq
-from smalti.tokens import ImageVocabulary, coding
+from smalti.tokens import ImageVocabulary, coding, graft
 from smalti.tokens.rows import ImageRows, make_rows
 
 FORMS = ("rows", "mlp", "digits")  # digits is not in the library: it learns slower than mlp
@@ -226,7 +226,7 @@ def training(form: str, codes: Tensor, steps: int) -> dict[str, Any]:
     )
     levels = coding.load_tokenizer().config.levels
     vocabulary = ImageVocabulary(levels, 300, "mlp", FEATURES)
-    vocabulary.graft(model)
+    graft(vocabulary, model)
     images = rows_of(form, levels, model.config.hidden_size)
     images.reset(model.lm_head.weight)
     model.model.embed_tokens.images, model.lm_head.images = images, (images,)

@@ -1,7 +1,11 @@
-"""Files: the suffixes of pictures, and writing so that a reader never meets half of a file."""
+"""Files: the package's own, the suffixes of pictures, and writing so that a reader never meets half of a file."""
 
 import os
 from pathlib import Path
+
+# What comes with the package.
+BUNDLED_PICTURES = Path(__file__).parent / "assets" / "pictures"
+BUNDLED_WEIGHTS = Path(__file__).parent / "assets" / "weights"
 
 # What `image.save` writes, and what `image.load` reads.
 WRITTEN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from smalti.container import HASH_BYTES
 from smalti.errors import WeightsError
-from smalti.files import write_atomically
+from smalti.files import BUNDLED_WEIGHTS, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +27,7 @@ SUFFIXES = (".safetensors", *PICKLES)
 
 def bundled() -> dict[str, Path]:
     """Name -> file of every set of weights in the package."""
-    folder = Path(__file__).parent / "assets" / "weights"
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    return {path.stem: path for path in sorted(BUNDLED_WEIGHTS.glob("*.safetensors"))}
 
 
 def autoencoders() -> tuple[str, ...]:

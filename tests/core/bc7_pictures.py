@@ -5,7 +5,7 @@ import texture2ddecoder
 from PIL import Image
 
 from smalti.bc7.layout import block_grid
-from smalti.cli.paths import BUNDLED
+from smalti.files import BUNDLED_PICTURES
 
 
 def by_texture2ddecoder(blocks: bytes, height: int, width: int) -> np.ndarray:
@@ -47,7 +47,7 @@ def as_blocks(image: np.ndarray) -> np.ndarray:
 
 def crop(name: str, top: int, left: int, height: int, width: int) -> np.ndarray:
     """A part of a picture that comes with the package, RGBA."""
-    with Image.open(BUNDLED / f"{name}.png") as picture:
+    with Image.open(BUNDLED_PICTURES / f"{name}.png") as picture:
         return np.array(picture.convert("RGBA"))[top : top + height, left : left + width]
 
 

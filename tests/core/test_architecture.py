@@ -1,8 +1,11 @@
 """Who may import whom, what importing costs, and the places a codec has."""
 
 import ast
+import graphlib
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -51,19 +54,24 @@ MAY_IMPORT = {
     "material": {*LEAVES, "codec", "codecs", "container", "fits.material", "registry"},
     "about": {"codec", "container", "errors", "extras", "registry"},
     "api": {*LEAVES, "about", "channels", "codec", "container", "models", "registry", "weights"},
-    # eval: its metrics alone, so that validation means what a report means by PSNR
-    "train": {*LEAVES, "diffusion", "eval", "interrupts", "models", "native"},
+    "eval.metrics": {"errors"},
+    "train": {*LEAVES, "diffusion", "eval.metrics", "interrupts", "models", "native"},
     "tokens": {*LEAVES, "models", "weights"},
     "artist": {*LEAVES, "interrupts", "models", "tokens", "train", "weights"},
     "export": {*LEAVES, "models", "weights"},
-    "eval": {*LEAVES, "api", "codec", "container", "native", "registry", "weights"},
+    "eval": {
+        *LEAVES,
+        *("api", "codec", "container", "eval.metrics", "native", "registry", "weights"),
+    },
+    "eval.profile": {"api", "errors", "models"},
     "explain": {
         *LEAVES,
         *("bc7", "bc7.reference", "fits.tables", "diffusion", "models", "train"),
     },
     "cli": {
         *LEAVES,
-        *("about", "api", "artist", "codec", "container", "diffusion", "eval", "explain", "export"),
+        *("about", "api", "artist", "codec", "container", "diffusion", "explain", "export"),
+        *("eval", "eval.metrics", "eval.profile"),
         *("fits.picture", "fits.material", "interrupts", "material", "models", "native"),
         *("registry", "textures", "tokens", "train", "weights"),
     },
@@ -79,6 +87,7 @@ ON_TORCH_TOO = (  # they show and measure trained models
 )
 
 
+@cache
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
@@ -94,27 +103,117 @@ def room(parts: tuple[str, ...]) -> str:
     return next(prefix for prefix in prefixes if prefix in MAY_IMPORT)
 
 
-def imports_of_ours(path: Path) -> set[tuple[str, ...]]:
-    """("codecs", "fsq") for `from smalti.codecs.fsq import ...`, wherever in the file it stands."""
-    known, found = {of_path(module) for module in modules()}, set()
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def imports(path: Path, *, of_types: bool = True) -> set[tuple[str, ...]]:
+    """("smalti", "codecs", "fsq", "Fsq") of `from smalti.codecs.fsq import Fsq`, wherever it stands.
+
+    of_types: those under TYPE_CHECKING as well.
+    """
+    found, nodes = set(), [ast.parse(path.read_text())]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            nodes += node.orelse + (node.body if of_types else [])
+            continue
+        nodes += ast.iter_child_nodes(node)
         if isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: relative imports hide who imports whom"
-            names = [(*node.module.split("."), alias.name) for alias in node.names]
+            found |= {(*node.module.split("."), alias.name) for alias in node.names}
         elif isinstance(node, ast.Import):
-            names = [tuple(alias.name.split(".")) for alias in node.names]
-        else:
-            continue
-        ours = [name[1:] for name in names if name[0] == "smalti" and len(name) > 1]
-        found |= {name if name in known else name[:-1] or ("__init__",) for name in ours}
+            found |= {tuple(alias.name.split(".")) for alias in node.names}
     return found
+
+
+@cache
+def imports_of_ours(path: Path, *, of_types: bool = True) -> set[tuple[str, ...]]:
+    """("codecs", "fsq") for `from smalti.codecs.fsq import ...`, wherever in the file it stands."""
+    known = {of_path(module) for module in modules()}
+    ours = [name[1:] for name in imports(path, of_types=of_types) if name[0] == "smalti"]
+    return {name if name in known else name[:-1] or ("__init__",) for name in ours}
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_point_down_only(path):
     own = room(of_path(path))
     used = {room(parts) for parts in imports_of_ours(path)} - {own}
+    used -= {"__init__"}  # the package: it loads the public functions by name
     assert used <= MAY_IMPORT[own], f"{own} imports {used - MAY_IMPORT[own]}"
+
+
+def test_no_module_imports_itself_through_others():
+    """Imports in functions count, those for types alone do not."""
+    above = {of_path(path): imports_of_ours(path, of_types=False) for path in modules()}
+    try:
+        graphlib.TopologicalSorter(above).prepare()
+    except graphlib.CycleError as error:
+        circle = " <- ".join(".".join(parts) for parts in error.args[1])
+        pytest.fail(f"a circle of imports: {circle}")
+
+
+# What docs/ARCHITECTURE.md may say that a room knows nothing of -> whether an import breaks it.
+SMT = ("about", "api", "container", "material")
+UNKNOWN = {
+    "torch": lambda room, name: name[0] in OF_MODELS,
+    "pictures": lambda room, name: name[:2] == ("smalti", "image"),
+    "codecs": lambda room, name: name[:2] == ("smalti", "codecs"),
+    ".smt files": lambda room, name: name[0] == "smalti" and name[1:2] and name[1] in SMT,
+    "each other": lambda room, name: (
+        name[:2] == ("smalti", room[0]) and not name[2].startswith("_") and name[2] != room[1]
+    ),
+}
+
+
+def rooms_of_the_document() -> list[tuple[list[str], str]]:
+    """Of each row of the table: its rooms, and what they know nothing of."""
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    lines = re.findall(r"^\| (`.*`.*?) \| .* \| (.*) \|$", text, re.M)
+    return [
+        ([r.strip("/").replace("/", ".") for r in re.findall("`(.*?)`", cell)], claim)
+        for cell, claim in lines
+    ]
+
+
+def test_the_document_lists_every_room_in_the_order_of_arrows():
+    row = {name: i for i, (rooms, _) in enumerate(rooms_of_the_document()) for name in rooms}
+    assert {name for name in row if "." not in name} == {
+        name for name in MAY_IMPORT if "." not in name and not name.startswith("__")
+    }
+
+    def place(parts: tuple[str, ...]) -> int:
+        prefixes = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+        return next((row[prefix] for prefix in prefixes if prefix in row), -1)
+
+    for path in modules():
+        own = of_path(path)
+        if own[0] not in ("__init__", "__main__"):
+            below = [name for name in imports_of_ours(path) if place(name) > place(own)]
+            assert not below, f"{own} imports {below}, further down in docs/ARCHITECTURE.md"
+
+
+def test_rooms_know_nothing_of_what_the_document_says():
+    checked = 0
+    for rooms, claim in rooms_of_the_document():
+        for item in claim.split(", "):
+            what, _, exception = re.fullmatch(r"(.*?)( \(but `(.*)`\))?", item).groups()
+            for path in modules():
+                own = of_path(path)
+                name = ".".join(own)
+                if not any((name + ".").startswith(room + ".") for room in rooms):
+                    continue
+                if exception and (name + ".").startswith(
+                    exception.strip("/").replace("/", ".") + "."
+                ):
+                    continue
+                broken = [found for found in imports(path) if UNKNOWN[what](own, found)]
+                assert not broken, f"{name} imports {broken}; docs/ARCHITECTURE.md: no {what}"
+                checked += 1
+    assert checked > 200
+
+
+def test_nobody_imports_the_command_line():
+    for path in modules():
+        if of_path(path)[0] not in ("cli", "__main__"):
+            assert not [parts for parts in imports_of_ours(path) if parts[0] == "cli"], path
 
 
 def test_codecs_do_not_import_each_other():

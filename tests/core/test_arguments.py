@@ -5,8 +5,8 @@ from typing import Literal
 
 import pytest
 
-from smalti.cli import arguments, load
-from smalti.cli.commands import COMMANDS
+from smalti.cli import arguments
+from smalti.cli.commands import COMMANDS, load
 
 from conftest import run
 

@@ -17,8 +17,8 @@ from smalti.bc7.reference.decode import decode_block
 from smalti.bc7.reference.rdo import Block, Segment
 from smalti.bc7.reference.rdo_fit import FREE, fit_1, fit_6, indices_1, indices_6
 from smalti.bc7.seed import encode_seed
-from smalti.cli.paths import BUNDLED
 from smalti.errors import FormatError, ImageError, OptionError
+from smalti.files import BUNDLED_PICTURES
 
 from native_builds import on_every_build
 
@@ -34,7 +34,7 @@ def cat_blocks(cat):
 
 
 def rgba(name):
-    with Image.open(BUNDLED / f"{name}.png") as picture:
+    with Image.open(BUNDLED_PICTURES / f"{name}.png") as picture:
         return np.asarray(picture.convert("RGBA"))
 
 

@@ -9,9 +9,9 @@ from smalti import native
 from smalti.bc7.decode import decode_image
 from smalti.bc7.reference.seed import SeedBlock, encode_block, trace_block
 from smalti.bc7.seed import ENGINES, GOOD_ENOUGH, ITERATIONS, encode_seed
-from smalti.cli.paths import BUNDLED
 from smalti.errors import ImageError, OptionError
 from smalti.eval.metrics import psnr
+from smalti.files import BUNDLED_PICTURES
 
 from native_builds import on_every_build
 
@@ -21,7 +21,7 @@ FLOORS = (41.3, 41.65)  # dB, of pca and of nelder-mead
 @pytest.fixture(scope="module")
 def photograph() -> np.ndarray:
     """A crop of 61 x 45 texels, RGBA: a face and cloth."""
-    with Image.open(BUNDLED / "astronaut.png") as picture:
+    with Image.open(BUNDLED_PICTURES / "astronaut.png") as picture:
         return np.asarray(picture.convert("RGBA"))[100:145, 60:121]
 
 

@@ -1,7 +1,5 @@
 """Fitted pictures: exact coding, windows, targets, going on. The kernels: test_fitted_kernels.py."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,7 @@ from smalti import native
 from smalti.codec import Window
 from smalti.codecs.fitted import Fitted, FittedOptions
 from smalti.errors import FormatError, OptionError
+from smalti.files import BUNDLED_PICTURES
 from smalti.fits.picture import coder, file, reference_coder
 from smalti.fits.picture.draw import Canvas
 from smalti.fits.picture.fit import Fit
@@ -20,7 +19,6 @@ from smalti.fits.picture.session import Session
 from conftest import make_picture
 from native_builds import on_every_build
 
-PICTURES = Path(smalti.__file__).parent / "assets" / "pictures"
 LEVELS = (5, 4, 3, 2, 1, 1, 0)
 
 
@@ -202,7 +200,7 @@ def test_more_steps_less_loss():
 
 
 def test_targets_are_met():
-    x = smalti.load(PICTURES / "cat.png")[40:168, 40:200, :3]
+    x = smalti.load(BUNDLED_PICTURES / "cat.png")[40:168, 40:200, :3]
     data = smalti.encode(x, "fitted:steps=250,target_bpp=1.5")
     assert 8 * len(data) / (128 * 160) == pytest.approx(1.5, rel=0.12)
     data = smalti.encode(x, "fitted:steps=250,target_psnr=35")

@@ -6,7 +6,6 @@ Skipped without the packages of the extra `gpu`, or without an adapter; a softwa
 import shutil
 import subprocess
 import sys
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from smalti.bc7.gpu.encode import MAX_WIDTH
 from smalti.bc7.layout import block_grid
 from smalti.bc7.seed import encode_seed
 from smalti.errors import ImageError, MissingExtraError, OptionError
+from smalti.files import BUNDLED_PICTURES
 
 from conftest import make_picture
 
@@ -53,7 +53,7 @@ def slang_adapter():
 
 def crop(name: str, side: int = 96) -> np.ndarray:
     """The middle of a bundled picture."""
-    file = resources.files("smalti") / "assets" / "pictures" / f"{name}.png"
+    file = BUNDLED_PICTURES / f"{name}.png"
     with file.open("rb") as stream, Image.open(stream) as picture:
         image = np.array(picture.convert("RGBA"))
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2

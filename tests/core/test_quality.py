@@ -4,8 +4,8 @@ import pytest
 
 import smalti
 from smalti import registry
-from smalti.cli.paths import BUNDLED
 from smalti.eval.metrics import psnr
+from smalti.files import BUNDLED_PICTURES
 
 from conftest import codecs
 
@@ -33,7 +33,7 @@ def test_quality_and_size(codec):
         if spec.partition(":")[0] != codec:
             continue
         for picture, (least, most) in floors.items():
-            x = smalti.load(BUNDLED / f"{picture}.png")
+            x = smalti.load(BUNDLED_PICTURES / f"{picture}.png")
             data = smalti.encode(x, spec)
             assert psnr(x, smalti.decode(data)) >= least, picture
             assert smalti.info(data).bpp <= most, picture

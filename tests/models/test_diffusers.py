@@ -1,8 +1,6 @@
 """Our autoencoders as the vae of real diffusers pipelines, tiny and with random weights."""
 
 import dataclasses
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ import smalti
 from smalti import weights
 from smalti.errors import ImageError, OptionError
 from smalti.export.latents import MEASURED, Statistics, encode, measure
+from smalti.files import BUNDLED_PICTURES
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
 from smalti.models.patch.model import PatchAutoencoder, PatchConfig
 from smalti.models.patch.stages import StackedConfig, StackedPatchAutoencoder
@@ -22,7 +21,6 @@ diffusers = pytest.importorskip("diffusers")
 
 from smalti.export.diffusers import AutoencoderSmalti  # noqa: E402
 
-PICTURES = Path(str(files("smalti") / "assets" / "pictures"))
 PATCH = PatchConfig(latent_channels=16, width=16, features=8)
 STACKED = StackedConfig(PATCH, PatchConfig(8, patch=2, width=16, decoder="simple", channels=16))
 MODELS = {
@@ -50,7 +48,7 @@ def adapter(name: str) -> AutoencoderSmalti:
 
 def picture_of(vae: AutoencoderSmalti, *, side: int = 64) -> torch.Tensor:
     """A crop of a photograph, `1 C side side+32` in [-1, 1]; alpha is a ramp."""
-    x = to_tensor(PICTURES / "cat.png")[:, :3, :side, : side + 32]
+    x = to_tensor(BUNDLED_PICTURES / "cat.png")[:, :3, :side, : side + 32]
     if vae.config.in_channels == 4:
         x = torch.cat([x, torch.linspace(-1, 1, side + 32).expand(1, 1, side, -1)], 1)
     return x
@@ -169,7 +167,7 @@ def test_saved_and_read(vae, tmp_path):
 
 def test_measured_statistics():
     model = MODELS["patch"]()
-    x = smalti.load(PICTURES / "cat.png")
+    x = smalti.load(BUNDLED_PICTURES / "cat.png")
     z = model.encode(to_tensor(x)[:, :3])[0].flatten(1)
     found = measure(model, [x])
     assert torch.allclose(torch.tensor(found.mean), z.mean(1), atol=1e-3)

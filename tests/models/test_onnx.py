@@ -5,7 +5,6 @@ import logging
 import subprocess
 import sys
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import smalti
 from smalti import weights
 from smalti.cli.export import export
 from smalti.errors import OptionError
+from smalti.files import BUNDLED_PICTURES
 from smalti.image import to_float
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
 from smalti.models.layers.pad import to_multiple
@@ -177,7 +177,7 @@ def test_int8_is_a_quarter_of_the_bytes_and_close(how, exported):
     model, paths, _ = exported("rgba-finetune")
     graphs = {half: onnx.load(path) for half, path in zip(HALVES, paths, strict=True)}
     small = quantised(model, graphs, how)
-    x = to_tensor(Path(str(files("smalti") / "assets" / "pictures" / "cat.png")), 0)[:, :3]
+    x = to_tensor(BUNDLED_PICTURES / "cat.png", 0)[:, :3]
     x = torch.cat([x, torch.linspace(0, 1, x.shape[3]).expand(1, 1, *x.shape[2:])], 1)
     exact = coarse = x
     for half in HALVES:

@@ -21,9 +21,9 @@ TINY = f"weights={GOLDEN / 'patch-ae.safetensors'}"
 
 @pytest.fixture(scope="module")
 def photograph():
-    from smalti.cli.paths import BUNDLED
+    from smalti.files import BUNDLED_PICTURES
 
-    return smalti.load(BUNDLED / "plant.png")[:128, :192, :3]
+    return smalti.load(BUNDLED_PICTURES / "plant.png")[:128, :192, :3]
 
 
 def test_the_dial_trades_bytes_for_quality(photograph):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from smalti import models
 from smalti.models.legacy import fast_parts
 from smalti.models.legacy.fast_diffuser import FastLegacyDiffuser
 from smalti.models.legacy.fast_parts import arithmetic_of
@@ -65,7 +66,7 @@ def test_diffuser(diffuser, size, count):
     z, alpha = noise(2, 5, *size), torch.tensor([0.1, 0.9])
     texts = [noise(2, tokens, WIDTH, seed=tokens) for tokens in (2, 2, 9)[:count]]
     expected = diffuser(z, alpha, texts)
-    found = diffuser.fast()(z, alpha, texts)
+    found = models.fast(diffuser)(z, alpha, texts)
     assert len(found) == count
     for a, b in zip(found, expected, strict=True):
         assert difference(a, b) < 2e-5
@@ -73,7 +74,7 @@ def test_diffuser(diffuser, size, count):
 
 def test_texts_are_read_once(diffuser):
     z, alpha, text = noise(3, 5, 4, 4), torch.tensor([0.1, 0.5, 0.9]), noise(1, 2, WIDTH)
-    fast = diffuser.fast()
+    fast = models.fast(diffuser)
     texts = fast.texts([text, 0 * text])
     expected = diffuser(z, alpha, [text.expand(3, -1, -1), 0 * text.expand(3, -1, -1)])
     for _ in range(2):
@@ -90,7 +91,7 @@ def test_texts_are_read_once(diffuser):
 def test_resampler(resampler, picture, latent, drawn):
     x = noise(2, 2, *picture).tanh()
     z = resampler.encode(x, latent)
-    fast = resampler.fast()
+    fast = models.fast(resampler)
     assert difference(fast.encode(x, latent), z) < 2e-5
     expected = resampler.decode(z, drawn)
     assert difference(fast.decode(z, drawn), expected) < 2e-5
@@ -98,9 +99,9 @@ def test_resampler(resampler, picture, latent, drawn):
 
 
 def test_scale(resampler):
-    z = resampler.fast().encode(noise(1, 2, 16, 24))
+    z = models.fast(resampler).encode(noise(1, 2, 16, 24))
     assert z.shape == (1, 5, 2, 3)
-    assert resampler.fast().decode(z, scale=2).shape == (1, 2, 4, 6)
+    assert models.fast(resampler).decode(z, scale=2).shape == (1, 2, 4, 6)
 
 
 @pytest.mark.parametrize("arithmetic", [torch.float32, torch.bfloat16])
@@ -126,7 +127,7 @@ def test_arithmetic_is_what_the_processor_has(monkeypatch):
 
 def test_the_model_stays_as_it_is(diffuser):
     before = {key: value.clone() for key, value in diffuser.state_dict().items()}
-    diffuser.fast(dtype=torch.bfloat16)(
+    models.fast(diffuser, dtype=torch.bfloat16)(
         noise(1, 5, 4, 4), torch.tensor([0.5]), [noise(1, 2, WIDTH)]
     )
     assert all(torch.equal(value, before[key]) for key, value in diffuser.state_dict().items())

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 import smalti
 from smalti.errors import OptionError
-from smalti.tokens import ImageVocabulary, from_pretrained
+from smalti.tokens import ImageVocabulary, flatten, from_pretrained, graft
 
 from conftest import ROOT, make_picture
 
@@ -106,7 +106,7 @@ def grafted(make: Make = llama, **settings):
     tokenizer = make_tokenizer()
     model = make(len(tokenizer)).eval()
     vocabulary = ImageVocabulary.of(tokenizer, LEVELS, **settings)
-    assert vocabulary.graft(model, tokenizer) is model
+    assert graft(vocabulary, model, tokenizer) is model
     return model, tokenizer, vocabulary
 
 
@@ -143,7 +143,7 @@ def test_text_logits_are_those_of_the_model_before_to_the_last_bit(make):
     ids = tokenizer("this picture shows a cat", return_tensors="pt").input_ids
     before = model(ids).logits[..., :text_size]
     vocabulary = ImageVocabulary.of(tokenizer, LEVELS)
-    vocabulary.graft(model, tokenizer)
+    graft(vocabulary, model, tokenizer)
     after = model(ids).logits
     assert torch.equal(after[..., :text_size], before)
     assert after.shape[-1] == vocabulary.total == model.config.vocab_size == len(tokenizer)
@@ -164,7 +164,7 @@ def test_text_gradients_are_those_of_the_model_before(make):
         return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
     before = gradients()
-    ImageVocabulary.of(tokenizer, LEVELS).graft(model)
+    graft(ImageVocabulary.of(tokenizer, LEVELS), model)
     after = gradients()
     assert all(close(after[name], gradient) for name, gradient in before.items())
     images = [after[name] for name in after.keys() - before.keys()]
@@ -253,7 +253,7 @@ def test_a_flat_model_is_an_ordinary_one(make, tmp_path):
     ids = mixed_ids(tokenizer, vocabulary)
     expected = model(ids).logits
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
-    assert vocabulary.flatten(model) is model
+    assert flatten(vocabulary, model) is model
     assert type(model).__module__.startswith("transformers.models")
     assert close(model(ids).logits, expected)
     assert tied == (model.get_input_embeddings().weight is model.get_output_embeddings().weight)
@@ -263,7 +263,7 @@ def test_a_flat_model_is_an_ordinary_one(make, tmp_path):
         assert close(loaded(ids).logits, expected)
         assert ImageVocabulary.of_model(loaded).levels == LEVELS
     with pytest.raises(OptionError, match="not grafted, or flat already"):
-        vocabulary.flatten(model)
+        flatten(vocabulary, model)
 
 
 def test_a_model_without_pictures_is_refused(tmp_path):
@@ -334,7 +334,7 @@ def test_gradients_are_those_of_a_plain_table():
     """With free rows, training is that of an ordinary model whose matrices were resized."""
     model, tokenizer, vocabulary = grafted(tied_llama, form="rows")
     ids = mixed_ids(tokenizer, vocabulary)
-    flat = vocabulary.flatten(copy.deepcopy(model))
+    flat = flatten(vocabulary, copy.deepcopy(model))
     model(ids, labels=ids).loss.backward()
     flat(ids, labels=ids).loss.backward()
     embedding = model.get_input_embeddings()
@@ -362,15 +362,15 @@ def test_a_copy_is_independent():
 def test_what_cannot_be_grafted_is_refused():
     model, tokenizer, vocabulary = grafted()
     with pytest.raises(OptionError, match="has an image vocabulary already"):
-        vocabulary.graft(model)
+        graft(vocabulary, model)
     with pytest.raises(OptionError, match=r"has 20 rows for \d+ ids of text"):
-        vocabulary.graft(llama(20))
+        graft(vocabulary, llama(20))
     with pytest.raises(OptionError, match="text_size 0; a model with text"):
-        ImageVocabulary(LEVELS, 0).graft(llama(300))
+        graft(ImageVocabulary(LEVELS, 0), llama(300))
     with pytest.raises(OptionError, match="LlamaModel is no causal language model"):
-        vocabulary.graft(llama(300).model)
+        graft(vocabulary, llama(300).model)
     with pytest.raises(OptionError, match="form 'cubes'"):
-        ImageVocabulary.of(tokenizer, LEVELS, form="cubes").graft(llama(300))
+        graft(ImageVocabulary.of(tokenizer, LEVELS, form="cubes"), llama(300))
     with pytest.raises(OptionError, match="resize before grafting"):
         model.resize_token_embeddings(1000)
     model.resize_token_embeddings(len(tokenizer))  # the usual line of a training script

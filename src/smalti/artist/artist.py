@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Self
@@ -22,6 +21,7 @@ from smalti import image
 from smalti.artist.words import Words, knows, name_logits
 from smalti.errors import OptionError
 from smalti.extras import need
+from smalti.files import BUNDLED_WEIGHTS
 from smalti.models import load_shared
 from smalti.models.fsq import FsqAutoencoder
 from smalti.models.pictures import to_pictures, to_tensors
@@ -99,7 +99,7 @@ class Artist:
         MissingExtraError: transformers is not installed.
         """
         folder, transformers = folder_of(name), _transformers()
-        from smalti.tokens.graft import from_pretrained
+        from smalti.tokens.grafting import from_pretrained
 
         try:
             with without_bars():
@@ -305,8 +305,7 @@ def folder_of(name: str | Path) -> Path:
     Raises:
         OptionError: there is none.
     """
-    bundled = Path(str(files("smalti") / "assets" / "weights"))
-    folder = bundled / name if str(name) in BUNDLED else Path(name)
+    folder = BUNDLED_WEIGHTS / name if str(name) in BUNDLED else Path(name)
     if not (folder / "config.json").is_file():
         raise OptionError(
             f"no model in {folder}; bundled: {', '.join(BUNDLED)}; smalti train digits-lm writes "

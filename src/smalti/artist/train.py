@@ -28,6 +28,7 @@ from smalti.artist.words import name_logits
 from smalti.errors import OptionError
 from smalti.interrupts import StopSignals
 from smalti.models.fsq import FsqAutoencoder
+from smalti.tokens.grafting import graft
 from smalti.tokens.vocabulary import ImageVocabulary
 from smalti.train import checkpoints
 from smalti.train.loop import Interrupted, Options, learning_rate_scale
@@ -137,7 +138,7 @@ class Run:
         ]
         self.batches = self._sequences(codes, data.labels, ~data.held)
         self.held_out = self._sequences(codes, data.labels, data.held)
-        self.model = self.vocabulary.graft(plain_model(recipe, self.tokenizer)).to(device)
+        self.model = graft(self.vocabulary, plain_model(recipe, self.tokenizer)).to(device)
         settings = {
             GRID: [*codes.whole.shape[1:]],
             CHANNELS: data.pictures.shape[3],

@@ -4,7 +4,7 @@ import os
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from smalti.errors import SmaltiError
 
@@ -57,16 +57,11 @@ def _choose(commands: dict[str, str], words: list[str], name: str, about: str) -
         close = difflib.get_close_matches(chosen, commands, n=1)
         meant = f"is {close[0]} meant? " if close else ""
         fail(f"no command {chosen!r}; {meant}{name} --help shows them all", 2)
+    from smalti.cli.commands import load
+
     found = load(commands[chosen])
     if isinstance(found, ModuleType):
         return _choose(found.COMMANDS, rest, f"{name} {chosen}", found.__doc__)
     from smalti.cli import arguments
 
     return arguments.run(found, rest, f"{name} {chosen}")
-
-
-def load(place: str) -> Any:
-    """What "module:function" or "module" names: a function, or a module with further COMMANDS."""
-    module, _, function = place.partition(":")
-    found = import_module(module)
-    return getattr(found, function) if function else found

@@ -5,6 +5,9 @@ when it is asked for, and imports what it needs when it runs: no command waits f
 libraries.
 """
 
+from importlib import import_module
+from typing import Any
+
 COMMANDS: dict[str, str] = {
     "encode": "smalti.cli.encode:encode",
     "fit": "smalti.cli.fit:fit",
@@ -25,3 +28,10 @@ COMMANDS: dict[str, str] = {
     "name": "smalti.cli.draw:name",
     "sample": "smalti.cli.sample:sample",
 }
+
+
+def load(place: str) -> Any:
+    """What "module:function" or "module" names: a function, or a module with further COMMANDS."""
+    module, _, function = place.partition(":")
+    found = import_module(module)
+    return getattr(found, function) if function else found

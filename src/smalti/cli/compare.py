@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smalti.cli import machine, paths, show
-from smalti.files import PICTURE_SUFFIXES
+from smalti.files import BUNDLED_PICTURES, PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from smalti.eval.results import Results
@@ -34,7 +34,7 @@ def compare(
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
     """
     machine.use_threads(threads)
-    chosen = [path for path, _ in paths.expand(pictures or (paths.BUNDLED,), PICTURE_SUFFIXES)]
+    chosen = [path for path, _ in paths.expand(pictures or (BUNDLED_PICTURES,), PICTURE_SUFFIXES)]
 
     from smalti.cli.growing import GrowingTable
     from smalti.eval import report, run

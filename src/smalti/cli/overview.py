@@ -3,8 +3,8 @@
 import inspect
 import textwrap
 
-from smalti.cli import load
 from smalti.cli.arguments import columns
+from smalti.cli.commands import load
 
 
 def overview(commands: dict[str, str], name: str, about: str) -> str:

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import smalti
 from smalti.cli import streams
 from smalti.errors import OptionError
 from smalti.files import WRITTEN_SUFFIXES
 from smalti.registry import FOREIGN
 
 FILES = (".smt", *FOREIGN)
-BUNDLED = Path(smalti.__file__).parent / "assets" / "pictures"
 
 
 def check_new_picture(picture: Path, overwrite: bool, suffix: str) -> None:

@@ -4,7 +4,6 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from smalti.errors import OptionError
 from smalti.extras import need
+from smalti.files import BUNDLED_PICTURES
 from smalti.image import load
 from smalti.models.base import Model
 from smalti.models.pictures import to_tensor
@@ -82,7 +82,7 @@ def check_int8(model: Model) -> None:
 def calibration_pictures(factor: int) -> list[np.ndarray]:
     """The bundled pictures as `1 4 H W`: opaque, and with an alpha that goes from 0 to 1."""
     found = []
-    for path in sorted(Path(str(files("smalti") / "assets" / "pictures")).glob("*.png")):
+    for path in sorted(BUNDLED_PICTURES.glob("*.png")):
         x = to_tensor(load(path), 0)[0, :3].numpy()
         height, width = (side // factor * factor for side in x.shape[1:])
         colour = x[:, :height, :width]

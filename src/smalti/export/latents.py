@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from smalti.files import BUNDLED_PICTURES
 from smalti.image import load
 from smalti.models.base import Model
 from smalti.models.fsq import FsqAutoencoder
@@ -63,8 +62,7 @@ def statistics_of(model: Model, digest: bytes) -> Statistics:
 
 def bundled_pictures() -> list[np.ndarray]:
     """The bundled pictures, each `H W C` with 3 or 4 channels."""
-    folder = Path(str(files("smalti") / "assets" / "pictures"))
-    return [load(path) for path in sorted(folder.glob("*.png"))]
+    return [load(path) for path in sorted(BUNDLED_PICTURES.glob("*.png"))]
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ import numpy as np
 
 from smalti.errors import ImageError
 from smalti.files import MAX_PIXELS
+from smalti.image.opening import load
 from smalti.image.samples import DEPTHS
 
 CHANNELS = (1, 2, 3, 4)  # grey, grey and alpha, RGB, RGBA
@@ -37,8 +38,6 @@ def as_picture(picture: Any, *, clip: bool = False, max_pixels: int = MAX_PIXELS
         ImageError: no picture; the sentence says what was given.
     """
     if isinstance(picture, str | os.PathLike | bytes | bytearray) or hasattr(picture, "read"):
-        from smalti.image import load
-
         return _with_channels(load(cast(Any, picture), max_pixels=max_pixels))
     if isinstance(picture, np.ndarray):
         array = _channels_last(np.asarray(picture))

@@ -1,48 +1,38 @@
 """Trained models: ordinary `nn.Module`s that know nothing of codecs and .smt files."""
 
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from smalti import weights
-from smalti.errors import OptionError, WeightsError
+from smalti.errors import WeightsError
 from smalti.extras import need_torch
+from smalti.models.architectures import (
+    AUTOENCODERS,
+    FAST,
+    MODELS,
+    check_autoencoder,
+    class_of,
+    fast,
+)
 
 if TYPE_CHECKING:
     from smalti.models.base import Model
 
 need_torch(what="a trained model")
 
+__all__ = [
+    "AUTOENCODERS",
+    "FAST",
+    "MODELS",
+    "check_autoencoder",
+    "class_of",
+    "fast",
+    "load",
+    "load_shared",
+]
+
 M = TypeVar("M", bound="Model")
-
-# Class name, as a weights file's metadata has it -> where it lives.
-MODELS: dict[str, str] = {
-    "Diffuser": "smalti.models.diffuser",
-    "FsqAutoencoder": "smalti.models.fsq",
-    "LegacyDiffuser": "smalti.models.legacy.r2",
-    "LegacyLabelEncoder": "smalti.models.legacy.r2",
-    "LegacyResampler": "smalti.models.legacy.r2",
-    "PatchAutoencoder": "smalti.models.patch.model",
-    "Resampler": "smalti.models.resampler",
-    "RgbaAutoencoder": "smalti.models.rgba",
-    "StackedPatchAutoencoder": "smalti.models.patch.stages",
-}
-
-# Those of one encoder and one decoder, whose latents stand for cells of texels.
-AUTOENCODERS = ("FsqAutoencoder", "PatchAutoencoder", "RgbaAutoencoder", "StackedPatchAutoencoder")
-
-
-def check_autoencoder(model: "Model", purpose: str) -> None:
-    """Refuse models without an encoder and a decoder of cells.
-
-    Raises:
-        OptionError: the model is not one of AUTOENCODERS.
-    """
-    if type(model).__name__ not in AUTOENCODERS:
-        raise OptionError(
-            f"{purpose} takes models of {', '.join(AUTOENCODERS)}, not of {type(model).__name__}"
-        )
 
 
 def load(name: str | Path, *, device: str = "cpu") -> "Model":
@@ -68,11 +58,6 @@ def load(name: str | Path, *, device: str = "cpu") -> "Model":
             raise WeightsError(base.undescribed(path, kind, tensors))
         kind = original[0]
     return class_of(kind).from_pretrained(path, device=device)
-
-
-def class_of(kind: str) -> type["Model"]:
-    """The class of this name, one of `MODELS`."""
-    return getattr(import_module(MODELS[kind]), kind)
 
 
 def load_shared(cls: type[M], name: str | Path, *, device: str = "cpu") -> M:

@@ -11,7 +11,8 @@ from torch import nn
 
 from smalti.errors import ImageError, OptionError, WeightsError
 from smalti.files import write_atomically
-from smalti.models import MODELS, originals
+from smalti.models import originals
+from smalti.models.architectures import MODELS
 from smalti.weights import CONFIG_FILE, MODEL_FILE, find, read
 
 # What a config or tensors of another model bring about.

@@ -1,5 +1,8 @@
 """Pictures for language models: ids, sequences, and the rows that a model gets for them."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from smalti.extras import need, need_torch
 
 need_torch(what="a picture as tokens")
@@ -7,14 +10,15 @@ need_torch(what="a picture as tokens")
 from smalti.tokens.picture import Picture  # noqa: E402
 from smalti.tokens.vocabulary import ImageVocabulary  # noqa: E402
 
-__all__ = ["ImageVocabulary", "Picture", "from_pretrained"]
+__all__ = ["ImageVocabulary", "Picture", "flatten", "from_pretrained", "graft"]
+
+if TYPE_CHECKING:
+    from smalti.tokens.grafting import flatten, from_pretrained, graft
 
 
 def __getattr__(name: str) -> object:
-    """`from_pretrained` on first use: it imports transformers."""
-    if name == "from_pretrained":
+    """What imports transformers, on first use."""
+    if name in ("flatten", "from_pretrained", "graft"):
         need("transformers", extra="tokens", what="a language model of pictures")
-        from smalti.tokens.graft import from_pretrained
-
-        return from_pretrained
+        return getattr(import_module("smalti.tokens.grafting"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -139,39 +139,6 @@ class ImageVocabulary:
                 f"{tokenizer.convert_tokens_to_ids(names[0])}"
             )
 
-    def graft(
-        self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase | None" = None
-    ) -> "PreTrainedModel":
-        """Give a causal language model rows and logits for pictures, in place.
-
-        The model's text weights stay as they are, its logits of text ids too, to the last bit. It
-        becomes of a class of its own, `Grafted...`, that `save_pretrained` as usual and
-        `smalti.tokens.from_pretrained` write and read.
-
-        Args:
-            model: of transformers, on one device; with tied or untied embeddings.
-            tokenizer: extended too, unless it is already.
-        Returns:
-            the same model.
-        Raises:
-            OptionError: fewer rows than `text_size`, grafted already, or no causal language model.
-        """
-        from smalti.tokens.graft import graft
-
-        if tokenizer is not None:
-            self.extend(tokenizer)
-        return graft(self, model)
-
-    def flatten(self, model: "PreTrainedModel") -> "PreTrainedModel":
-        """Write the rows of a grafted model out, in place: an ordinary model for other programs.
-
-        Same logits up to rounding; `AutoModelForCausalLM` and whatever reads its architecture load
-        it. For `size` rows of the model's width (twice if its embeddings are untied).
-        """
-        from smalti.tokens.graft import flatten
-
-        return flatten(self, model)
-
     def sequence(self, indices: Int[Tensor, "h w"]) -> Int[Tensor, " h*(w+1)+2"]:
         """Ids of a picture's codes.
 

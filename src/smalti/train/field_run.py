@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from smalti.errors import OptionError
+from smalti.files import BUNDLED_PICTURES
 from smalti.models import load_shared
 from smalti.models.resampler import Resampler
 from smalti.train.data import Batches
@@ -70,10 +71,8 @@ def _photographs(
     validate_on: Sequence[str | Path],
     cache_mb: int,
 ) -> tuple[Callable[[torch.device], Batches], Validation]:
-    from smalti.train.run import bundled_pictures
-
     pictures = Pictures(data, channels=3, cache_mb=cache_mb)
-    shown = Pictures(validate_on or [bundled_pictures()], channels=3)
+    shown = Pictures(validate_on or [BUNDLED_PICTURES], channels=3)
     side = recipe.model.frame * recipe.sharper
 
     def batches(device: torch.device) -> Batches:

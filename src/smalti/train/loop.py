@@ -26,7 +26,7 @@ from smalti.train.optimizers import optimizer_of
 from smalti.train.precision import Precision, keep_freed_memory
 from smalti.train.progress import Log, Validation
 from smalti.train.quick import quicken
-from smalti.train.recipes.recipe import BLACK, Recipe
+from smalti.train.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -185,32 +185,6 @@ class Teller:
         self.began = time.perf_counter()  # the next rate is training's alone
 
 
-class AutoencoderStep(nn.Module):
-    """Pictures in [0, 1] to the loss; one `forward`, as data-parallel training wants it."""
-
-    def __init__(self, recipe: Recipe, model: Model, precision: Precision) -> None:
-        super().__init__()
-        self.model, self.loss, self.precision = model, recipe.loss, precision
-        self.black, self.noise = BLACK[recipe.architecture], recipe.latent_noise
-        self.latent_loss = recipe.latent_loss
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.black:
-            x = self.black + (1 - self.black) * x
-        with self.precision.autocast():
-            if self.latent_loss:
-                x = self.model.between(x)
-                x_hat = self.model.second(x)
-            else:
-                x_hat = self.model(x) if not self.noise else self._through_noise(x)
-        return self.loss(x_hat.float(), x.float())
-
-    def _through_noise(self, x: Tensor) -> Tensor:
-        """Decode z + uniform noise one quantiser step wide, the usual stand-in for rounding."""
-        z = self.model.encode(x)
-        return self.model.decode(z + self.noise * (torch.rand_like(z) - 0.5))
-
-
 class Run:
     """Model, optimiser and averaged weights of one process, and their state."""
 
@@ -339,7 +313,7 @@ def first_model(recipe: Recipe, batches: Batches) -> Model:
     if recipe.linear_init:
         from smalti.models.patch.init import linear_init
 
-        linear_init(model, batches.patches(model.factor, black=BLACK[recipe.architecture]))
+        linear_init(model, batches.patches(model.factor, black=recipe.black))
     return model.train()
 
 

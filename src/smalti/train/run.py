@@ -1,16 +1,16 @@
 """Training by a recipe: the data that it learns from, and the loop."""
 
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from smalti.errors import OptionError
+from smalti.files import BUNDLED_PICTURES
 from smalti.train import field_run
 from smalti.train.data import Batches
 from smalti.train.loop import Options, train
 from smalti.train.progress import Validation
 from smalti.train.recipes.fields import FieldRecipe
-from smalti.train.recipes.recipe import BLACK, Recipe
+from smalti.train.recipes.recipe import Recipe
 from smalti.train.sources import CACHE_MB, Pictures
 
 
@@ -60,7 +60,7 @@ def run_recipe(
         )
     channels, factor = recipe.channels, recipe.build().factor
     pictures = Pictures(data, channels=channels, cache_mb=cache_mb) if data else None
-    shown = Pictures(validate_on or [bundled_pictures()], channels=channels)
+    shown = Pictures(validate_on or [BUNDLED_PICTURES], channels=channels)
     return train(
         recipe,
         lambda on: Batches(
@@ -76,11 +76,7 @@ def run_recipe(
         out / recipe.name,
         options=options,
         device=device,
-        validation=Validation(shown, factor=factor, black=BLACK[recipe.architecture]),
+        validation=Validation(shown, factor=factor, black=recipe.black),
         on_step=on_step,
         on_note=on_note,
     )
-
-
-def bundled_pictures() -> Path:
-    return Path(str(files("smalti") / "assets" / "pictures"))

@@ -6,7 +6,6 @@ Kept for its published figures and checkpoints, faults included; `models.resampl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -22,10 +21,6 @@ from smalti.models.legacy.blocks import (
     time_features,
 )
 from smalti.models.legacy.names import DIFFUSER, LABEL_ENCODER, RESAMPLER, from_original
-
-if TYPE_CHECKING:
-    from smalti.models.legacy.fast_diffuser import FastLegacyDiffuser
-    from smalti.models.legacy.fast_resampler import FastLegacyResampler
 
 Size = tuple[int, int]  # height, width
 
@@ -137,12 +132,6 @@ class LegacyResampler(Model):
         x_hat = self._resample(z, size, self.latent_in, self.decoder, self.image_out)
         return x_hat.transpose(1, 2).unflatten(2, size)
 
-    def fast(self, *, dtype: torch.dtype | None = None) -> "FastLegacyResampler":
-        """The same function for inference; arguments as there."""
-        from smalti.models.legacy.fast_resampler import FastLegacyResampler
-
-        return FastLegacyResampler(self, dtype=dtype)
-
     @classmethod
     def from_original(cls, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return from_original(tensors, RESAMPLER)
@@ -223,12 +212,6 @@ class LegacyDiffuser(Model):
     def time(self, alpha_bar: Float[Tensor, " B"]) -> Float[Tensor, "B film"]:
         features = time_features(alpha_bar, self.config.time_high, self.config.time_low)
         return self.film(features.to(self.dtype))
-
-    def fast(self, *, dtype: torch.dtype | None = None) -> "FastLegacyDiffuser":
-        """The same function for inference; arguments as there."""
-        from smalti.models.legacy.fast_diffuser import FastLegacyDiffuser
-
-        return FastLegacyDiffuser(self, dtype=dtype)
 
     @classmethod
     def from_original(cls, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

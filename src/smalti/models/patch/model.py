@@ -6,7 +6,7 @@ another.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +15,6 @@ from torch import Tensor, nn
 
 from smalti.errors import ImageError, OptionError
 from smalti.models.base import Model
-
-if TYPE_CHECKING:
-    from smalti.models.patch.fast import FastPatchAutoencoder
 
 DECODERS = ("full", "1x1", "simple")
 
@@ -91,12 +88,6 @@ class PatchAutoencoder(Model):
         """Pictures of latents, about in [-1, 1]; cropped to `size` (height, width) if given."""
         x_hat = self.decoder(z)
         return x_hat if size is None else x_hat[:, :, : size[0], : size[1]]
-
-    def fast(self, *, dtype: torch.dtype | None = None) -> "FastPatchAutoencoder":
-        """The same `encode` and `decode` for inference: faster, in little memory at any size."""
-        from smalti.models.patch.fast import FastPatchAutoencoder
-
-        return FastPatchAutoencoder(self, dtype=dtype)
 
     def checked(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.config.channels:

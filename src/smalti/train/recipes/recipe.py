@@ -17,8 +17,8 @@ from smalti.models.patch.stages import StackedPatchAutoencoder
 from smalti.models.rgba import RgbaAutoencoder
 
 if TYPE_CHECKING:
-    from smalti.train.loop import AutoencoderStep
     from smalti.train.precision import Precision
+    from smalti.train.steps.autoencoder import AutoencoderStep
 
 # Architecture -> the value of black in its pictures; white is 1.
 BLACK: dict[type[Model], float] = {
@@ -92,6 +92,11 @@ class Recipe:
         """Of the training pictures: 3 RGB, 4 RGBA."""
         return 4 if self.architecture is RgbaAutoencoder else 3
 
+    @property
+    def black(self) -> float:
+        """The value of black in the model's pictures; white is 1."""
+        return BLACK[self.architecture]
+
     def build(self) -> Model:
         """The model before training, of random weights; or OptionError."""
         try:
@@ -101,7 +106,7 @@ class Recipe:
 
     def step_module(self, model: Model, precision: "Precision") -> "AutoencoderStep":
         """What computes the loss of a batch."""
-        from smalti.train.loop import AutoencoderStep
+        from smalti.train.steps.autoencoder import AutoencoderStep
 
         return AutoencoderStep(self, model, precision)
 

@@ -14,14 +14,35 @@ from smalti.tokens.rows import ImageRows, make_rows
 from smalti.tokens.vocabulary import CONFIG_KEY, ImageVocabulary
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 PREFIX = "Grafted"
 FLAT = "flat"  # the form of a model whose rows are written out
 
 
-def graft(vocabulary: ImageVocabulary, model: "PreTrainedModel") -> "PreTrainedModel":
-    """See `ImageVocabulary.graft`."""
+def graft(
+    vocabulary: ImageVocabulary,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase | None" = None,
+) -> "PreTrainedModel":
+    """Give a causal language model rows and logits for pictures, in place.
+
+    The model's text weights stay as they are, its logits of text ids too, to the last bit. It
+    becomes of a class of its own, `Grafted...`, that `save_pretrained` as usual and
+    `smalti.tokens.from_pretrained` write and read.
+
+    Args:
+        model: of transformers, on one device; with tied or untied embeddings.
+        tokenizer: extended too, unless it is already.
+
+    Returns:
+        the same model.
+
+    Raises:
+        OptionError: fewer rows than `text_size`, grafted already, or no causal language model.
+    """
+    if tokenizer is not None:
+        vocabulary.extend(tokenizer)
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     name = type(model).__name__
     if getattr(model.config, CONFIG_KEY, None) is not None:
@@ -70,7 +91,7 @@ def from_pretrained(folder: str | Path, **arguments: Any) -> "PreTrainedModel":
     config = transformers.AutoConfig.from_pretrained(folder)
     settings = getattr(config, CONFIG_KEY, None)
     if settings is None:
-        raise OptionError(f"{folder} has no image vocabulary; ImageVocabulary.graft gives it one")
+        raise OptionError(f"{folder} has no image vocabulary; smalti.tokens.graft gives it one")
     if settings["form"] == FLAT:
         return transformers.AutoModelForCausalLM.from_pretrained(folder, **arguments)
     name = (config.architectures or ["none"])[0].removeprefix(PREFIX)
@@ -80,7 +101,11 @@ def from_pretrained(folder: str | Path, **arguments: Any) -> "PreTrainedModel":
 
 
 def flatten(vocabulary: ImageVocabulary, model: "PreTrainedModel") -> "PreTrainedModel":
-    """See `ImageVocabulary.flatten`."""
+    """Write the rows of a grafted model out, in place: an ordinary model for other programs.
+
+    Same logits up to rounding; `AutoModelForCausalLM` and whatever reads its architecture load it.
+    For `size` rows of the model's width (twice if its embeddings are untied).
+    """
     if not isinstance(model, GraftedModel):
         raise OptionError(f"{type(model).__name__} is not grafted, or flat already")
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
