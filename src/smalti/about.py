@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from smalti import container, extras, registry
-from smalti.codec import Codec, Resizes, Samples, Size, TrainedCodec, unpack_config
-from smalti.errors import FormatError
+from smalti import extras, registry
+from smalti.codec import Codec, Resizes, Samples, Size, TrainedCodec
+from smalti.smt import open_file
 
 
 @dataclass(frozen=True)
@@ -66,20 +66,3 @@ def list_codecs() -> list[CodecInfo]:
         )
         for cls in classes
     ]
-
-
-def open_file(data: bytes) -> tuple[Codec, Size, tuple[bytes, ...], bytes]:
-    """Codec, size, sections and weights hash of a file in any format that we read.
-
-    Raises:
-        FormatError: the bytes are no valid file.
-    """
-    if not isinstance(data, bytes):
-        raise FormatError(f"a file's content is bytes, not {type(data).__name__}; read it first")
-    if cls := registry.codec_class_of_foreign(data):
-        sections, size = cls.read_foreign(data)
-        return cls(), size, tuple(sections), b""
-    held = container.read(data)
-    cls = registry.codec_class_of_number(held.codec)
-    codec = unpack_config(cls, held.config, held.weights)
-    return codec, Size(held.channels, held.height, held.width), held.sections, held.weights

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from smalti import container, extras, registry
-from smalti.about import CodecInfo, FileInfo, info, list_codecs, open_file
+from smalti.about import CodecInfo, FileInfo, info, list_codecs
 from smalti.channels import decode_any, decode_window, encode_any
 from smalti.codec import (
     Codec,
@@ -17,12 +17,12 @@ from smalti.codec import (
     Size,
     TrainedCodec,
     Window,
-    pack_config,
     with_settings,
 )
-from smalti.errors import FormatError, ImageError, OptionError
+from smalti.errors import FormatError, ImageError, OptionError, SmaltiError
 from smalti.files import MAX_PIXELS
 from smalti.image import as_picture, load, save, to_depth
+from smalti.smt import check_pixels, open_file, write_file
 
 if TYPE_CHECKING:
     from smalti.models.base import Model
@@ -74,28 +74,17 @@ def encode(
     """
     codec, settings = resolve(codec) if isinstance(codec, str) else (codec, {})
     given = {"effort": effort, "device": device, "seed": seed, "on_step": on_step}
-    options = _options(codec, settings | {k: v for k, v in given.items() if v is not None})
+    options = options_of(codec, settings | {k: v for k, v in given.items() if v is not None})
     if suffix not in (".smt", *codec.foreign):
         known = ", ".join((".smt", *codec.foreign))
         raise OptionError(f"{codec.name} writes {known} files, no {suffix}")
     _check_installed(codec)
     image = as_picture(picture)
     size = _checked_size(image)
-    if codec.max_texels and size.height * size.width > codec.max_texels:
-        raise ImageError(_too_large(codec, size))
+    check_texels(codec, size)
     sections = encode_any(codec, image, options)
     if suffix == ".smt":
-        return container.write(
-            container.Container(
-                codec=registry.wire_number(codec.name),
-                channels=size.channels,
-                height=size.height,
-                width=size.width,
-                config=pack_config(codec),
-                sections=tuple(sections),
-                weights=_weights_hash(codec),
-            )
-        )
+        return write_file(codec, sections, size)
     return codec.write_foreign(suffix, sections, size)
 
 
@@ -136,13 +125,8 @@ def decode(
     drawn = None if size is None else _checked_drawn(size, codec, shape, max_pixels)
     if box is not None and drawn is not None:
         raise OptionError("either a window or a size, not both")
-    if shape.height * shape.width > max_pixels:
-        raise FormatError(
-            f"{shape.width} x {shape.height} = {shape.height * shape.width:,} texels, over the "
-            f"limit of {max_pixels:,}; raise it with max_pixels= (--max-pixels)"
-        )
-    if codec.max_texels and shape.height * shape.width > codec.max_texels:
-        raise FormatError(_too_large(codec, shape))
+    check_pixels(shape, max_pixels)
+    check_texels(codec, shape, FormatError)
     if isinstance(codec, TrainedCodec):
         from smalti.weights import find_by_hash
 
@@ -184,7 +168,12 @@ def resolve(text: str) -> tuple[Codec, dict[str, Any]]:
     return with_settings(registry.codec_class(name), settings)
 
 
-def _options(codec: Codec, settings: dict[str, Any]) -> EncodeOptions:
+def options_of(codec: Codec, settings: dict[str, Any]) -> EncodeOptions:
+    """A codec's options, checked.
+
+    Raises:
+        OptionError: an effort that the codec does not have, or a device that cannot be used.
+    """
     options = codec.Options(**settings)
     if options.device.partition(":")[0] not in codec.own_devices:
         check_device(options.device)
@@ -221,11 +210,14 @@ def _checked_drawn(
     return height, width
 
 
-def _too_large(codec: Codec, size: Size) -> str:
-    return (
-        f"{size.width} x {size.height} = {size.height * size.width:,} texels; {codec.name} holds the "
-        f"whole picture in memory and takes at most {codec.max_texels:,}: cut or shrink it"
-    )
+def check_texels(codec: Codec, size: Size, error: type[SmaltiError] = ImageError) -> None:
+    """Refuse a picture, or with another `error` a file, that is too large for a codec's memory."""
+    texels = size.height * size.width
+    if codec.max_texels and texels > codec.max_texels:
+        raise error(
+            f"{size.width} x {size.height} = {texels:,} texels; {codec.name} holds the whole "
+            f"picture in memory and takes at most {codec.max_texels:,}: cut or shrink it"
+        )
 
 
 def check_device(name: str) -> None:
@@ -243,15 +235,6 @@ def check_device(name: str) -> None:
     except (RuntimeError, AssertionError, NotImplementedError) as cause:
         reason = str(cause).partition("\n")[0]
         raise OptionError(f"device {name!r} cannot be used here, use cpu: {reason}") from cause
-
-
-def _weights_hash(codec: Codec) -> bytes:
-    file = codec.weights_file()
-    if file is None:
-        return b""
-    from smalti.weights import sha256
-
-    return sha256(file)[: container.HASH_BYTES]
 
 
 def _check_installed(codec: Codec) -> None:

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from smalti import container, registry
-from smalti.codec import Size, pack_config, unpack_config
+from smalti.codec import Size
 from smalti.codecs.neural_texture import ROUNDS, NeuralTextureCodec
 from smalti.errors import FormatError, OptionError
 from smalti.files import MAX_PIXELS
@@ -24,8 +23,7 @@ from smalti.fits.material.maps import Map, channel_slices, checked_maps, kind_of
 from smalti.fits.material.sections import pack_maps, pack_texture
 from smalti.fits.material.texture import NeuralTexture
 from smalti.image import as_picture, to_uint8
-
-NAME = NeuralTextureCodec.name
+from smalti.smt import check_pixels, open_file, write_file
 
 
 @dataclass(frozen=True)
@@ -142,16 +140,8 @@ def write_material(material: Material) -> bytes:
         repeat=layout.repeat,
         mips=layout.mips,
     )
-    return container.write(
-        container.Container(
-            codec=registry.wire_number(NAME),
-            channels=material.maps[0].channels,
-            height=layout.height,
-            width=layout.width,
-            config=pack_config(codec),
-            sections=(pack_maps(material.maps), *pack_texture(material.texture)),
-        )
-    )
+    sections = pack_maps(material.maps), *pack_texture(material.texture)
+    return write_file(codec, sections, Size(material.maps[0].channels, layout.height, layout.width))
 
 
 def open_material(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Material:
@@ -160,15 +150,9 @@ def open_material(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Material:
     Raises:
         FormatError: no such file, or one of more texels than `max_pixels`.
     """
-    held = container.read(data)
-    if registry.codec_class_of_number(held.codec) is not NeuralTextureCodec:
-        raise FormatError(f"this file's codec is number {held.codec}, not {NAME}")
-    if held.height * held.width > max_pixels:
-        raise FormatError(
-            f"{held.width} x {held.height} texels, over the limit of {max_pixels:,}; raise it with "
-            "max_pixels= (--max-pixels)"
-        )
-    codec = unpack_config(NeuralTextureCodec, held.config, held.weights)
-    size = Size(held.channels, held.height, held.width)
-    maps, texture = codec.unpack(held.sections, size)
-    return Material(maps or (Map("picture", held.channels, "colour"),), texture)
+    codec, size, sections, _ = open_file(data)
+    if not isinstance(codec, NeuralTextureCodec):
+        raise FormatError(f"this file's codec is {codec.name}, not {NeuralTextureCodec.name}")
+    check_pixels(size, max_pixels)
+    maps, texture = codec.unpack(sections, size)
+    return Material(maps or (Map("picture", size.channels, "colour"),), texture)

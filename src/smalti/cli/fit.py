@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from smalti.cli import live as watching
 from smalti.cli import paths, show, streams
-from smalti.errors import ImageError, OptionError
+from smalti.errors import OptionError
 from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def fit(
     if target.exists() and len(inputs) == 1 and not overwrite and not goes_on:
         raise OptionError(f"{target} exists; add --overwrite to replace it")
 
+    from smalti import api
     from smalti.cli.fit_state import StateFile, about
+    from smalti.codec import Size
 
     for name, value in (("--target-bpp", target_bpp), ("--target-psnr", target_psnr)):
         if value is not None and not value > 0:
@@ -92,12 +94,7 @@ def fit(
     }
     chosen, options = _chosen(codec, {k: v for k, v in given.items() if v is not None}, texture)
     image = streams.load(source, max_pixels=max_pixels)
-    texels = image.shape[0] * image.shape[1]
-    if chosen.max_texels and texels > chosen.max_texels:
-        raise ImageError(
-            f"{streams.input_name(source)}: {texels:,} texels; {chosen.name} takes at most "
-            f"{chosen.max_texels:,}"
-        )
+    api.check_texels(chosen, Size(image.shape[2], *image.shape[:2]))
     session = chosen.session(image, options)
     state = StateFile(state_path, about(image, chosen, options, session.fit.steps))
     if state_path:
@@ -113,12 +110,7 @@ def _chosen(text: str, given: dict, texture: bool) -> tuple["Codec", "EncodeOpti
         raise OptionError(f"{codec.name} is not fitted step by step; smalti encode runs it")
     if texture:
         codec = dataclasses.replace(codec, texture=True)
-    options = codec.Options(**settings | given)
-    api.check_device(options.device)
-    if options.effort not in codec.efforts:
-        known = ", ".join(codec.efforts)
-        raise OptionError(f"{codec.name} has no effort {options.effort!r}; it has {known}")
-    return codec, options
+    return codec, api.options_of(codec, settings | given)
 
 
 def _run(
@@ -131,7 +123,9 @@ def _run(
     *,
     live: bool,
 ) -> int:
+    from smalti.codec import Size
     from smalti.interrupts import StopSignals
+    from smalti.smt import write_file
 
     before = 0.0
     if state.exists():
@@ -142,7 +136,8 @@ def _run(
     try:
         with StopSignals() as stop:
             end = _attend(session, state, view, target, before, lambda: stop.arrived)
-            data = _content(codec, image, session.sections())
+            size = Size(image.shape[2], *image.shape[:2])
+            data = write_file(codec, session.sections(), size)
             streams.write(target, data)
             if end == "done":
                 state.remove()
@@ -196,23 +191,6 @@ def _attend(
     for _ in islice(session, HURRY):
         pass
     return end
-
-
-def _content(codec: "Codec", image: "np.ndarray", sections: list[bytes]) -> bytes:
-    from smalti import container, registry
-    from smalti.codec import pack_config
-
-    height, width, channels = image.shape
-    return container.write(
-        container.Container(
-            codec=registry.wire_number(codec.name),
-            channels=channels,
-            height=height,
-            width=width,
-            config=pack_config(codec),
-            sections=tuple(sections),
-        )
-    )
 
 
 def _summary(data: bytes, image: "np.ndarray") -> str:
