@@ -1,13 +1,13 @@
 """The public functions: pictures to bytes and back, through any codec of the registry."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from smalti import container, extras, registry
+from smalti import container, extras, registry, settings
 from smalti.about import CodecInfo, FileInfo, info, list_codecs
 from smalti.channels import decode_any, decode_window, encode_any
 from smalti.codec import (
@@ -17,6 +17,7 @@ from smalti.codec import (
     Size,
     TrainedCodec,
     Window,
+    check_option,
     with_settings,
 )
 from smalti.errors import FormatError, ImageError, OptionError, SmaltiError
@@ -49,6 +50,7 @@ def encode(
     device: str | None = None,
     seed: int | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    options: Mapping[str, Any] | None = None,
     suffix: str = ".smt",
 ) -> bytes:
     """Compress one picture into the bytes of a file.
@@ -62,9 +64,10 @@ def encode(
         effort: how long to search: "ultrafast", "fast", "medium" (the default), "high" or "best",
             and what the codec adds to these.
         device: "cpu", or a torch device ("cuda"); for "bc7" also "gpu" (docs/GPU.md).
-        seed: of whatever the encoder draws at random. Effort, device and seed given here win over
-            those in `codec`.
+        seed: of whatever the encoder draws at random. What is given here wins over what stands
+            in `codec`.
         on_step: called with (steps done, steps in all) by encoders that take long.
+        options: what this codec adds to these, such as {"rdo": 4.0} of "bc7".
         suffix: ".smt", or another format that the codec writes (".dds" for "bc7").
 
     Raises:
@@ -72,9 +75,10 @@ def encode(
         ImageError: no picture in the above sense, or one larger than the codec can take.
         MissingExtraError: a package that the codec needs is not installed.
     """
-    codec, settings = resolve(codec) if isinstance(codec, str) else (codec, {})
+    codec, written = resolve(codec) if isinstance(codec, str) else (codec, {})
     given = {"effort": effort, "device": device, "seed": seed, "on_step": on_step}
-    options = options_of(codec, settings | {k: v for k, v in given.items() if v is not None})
+    given = {key: value for key, value in given.items() if value is not None}
+    chosen = options_of(codec, {**written, **(options or {}), **given})
     if suffix not in (".smt", *codec.foreign):
         known = ", ".join((".smt", *codec.foreign))
         raise OptionError(f"{codec.name} writes {known} files, no {suffix}")
@@ -82,7 +86,7 @@ def encode(
     image = as_picture(picture)
     size = _checked_size(image)
     check_texels(codec, size)
-    sections = encode_any(codec, image, options)
+    sections = encode_any(codec, image, chosen)
     if suffix == ".smt":
         return write_file(codec, sections, size)
     return codec.write_foreign(suffix, sections, size)
@@ -164,17 +168,20 @@ def resolve(text: str) -> tuple[Codec, dict[str, Any]]:
     Raises:
         OptionError: an unknown codec or field, or a bad value.
     """
-    name, _, settings = text.partition(":")
-    return with_settings(registry.codec_class(name), settings)
+    name, given = settings.split(text)
+    return with_settings(registry.codec_class(name), given)
 
 
-def options_of(codec: Codec, settings: dict[str, Any]) -> EncodeOptions:
+def options_of(codec: Codec, given: Mapping[str, Any]) -> EncodeOptions:
     """A codec's options, checked.
 
     Raises:
-        OptionError: an effort that the codec does not have, or a device that cannot be used.
+        OptionError: no option of this codec, an effort that it does not have, or a device that
+            cannot be used.
     """
-    options = codec.Options(**settings)
+    for key in given.keys() - {"on_step"}:
+        check_option(type(codec), key)
+    options = codec.Options(**given)
     if options.device.partition(":")[0] not in codec.own_devices:
         check_device(options.device)
     if options.effort not in codec.efforts:

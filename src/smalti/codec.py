@@ -12,13 +12,14 @@ import operator
 import struct
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, OptionError
+from smalti.settings import types_of, value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,26 +133,34 @@ class Resizes(Protocol):
         """The picture drawn at `height width C`."""
 
 
-def with_settings(cls: type[Codec], text: str) -> tuple[Codec, dict[str, Any]]:
-    """A codec and its options from "field=value,field=value".
+def with_settings(cls: type[Codec], given: Mapping[str, str]) -> tuple[Codec, dict[str, Any]]:
+    """A codec and its options, of fields as people write them (`settings.split`).
 
     Raises:
         OptionError: a field that neither the codec nor its options have, or a bad value.
     """
-    of_codec, of_options = _types(cls), _types(cls.Options)
-    of_options.pop("on_step")
+    of_codec, of_options = types_of(cls), types_of(cls.Options)
     config: dict[str, Any] = {}
     options: dict[str, Any] = {}
-    for part in filter(None, text.split(",")):
-        key, _, value = part.partition("=")
+    for key, text in given.items():
         if key in of_codec:
-            config[key] = _parse(cls.name, key, value, of_codec[key])
-        elif key in of_options:
-            options[key] = _parse(cls.name, key, value, of_options[key])
+            config[key] = value(f"{cls.name}: {key}", text, of_codec[key])
         else:
-            known = ", ".join([*of_codec, *of_options])
-            raise OptionError(f"{cls.name} has no setting {key!r}; it has {known}")
+            check_option(cls, key)
+            options[key] = value(f"{cls.name}: {key}", text, of_options[key])
     return cls(**config), options
+
+
+def check_option(cls: type[Codec], key: str) -> None:
+    """Refuse what is no option of a codec that can be written down.
+
+    Raises:
+        OptionError: it is none; the sentence says what else can be set.
+    """
+    known = [name for name in types_of(cls.Options) if name != "on_step"]
+    if key not in known:
+        known = [*types_of(cls), *known]
+        raise OptionError(f"{cls.name} has no setting {key!r}; it has {', '.join(known)}")
 
 
 def pack_config(codec: Codec) -> bytes:
@@ -160,7 +169,7 @@ def pack_config(codec: Codec) -> bytes:
     bool and int: zigzag varint. float: 8 bytes, IEEE 754 little-endian. tuple of int: count, then
     each as an int. So a field added at the end with a default keeps old files readable.
     """
-    types = _types(type(codec))
+    types = types_of(type(codec))
     packed = [
         (getattr(codec, f.name) == f.default, _pack(codec, f.name, types[f.name]))
         for f in _wire_fields(type(codec))
@@ -180,7 +189,7 @@ def unpack_config(cls: type[Codec], data: bytes, digest: bytes = b"") -> Codec:
         FormatError: the bytes fit no config of this codec.
     """
     values: dict[str, Any] = {}
-    types = _types(cls)
+    types = types_of(cls)
     offset = 0
     for f in _wire_fields(cls):
         if offset == len(data):
@@ -202,38 +211,18 @@ def _wire_fields(cls: type[Codec]) -> list[dataclasses.Field]:
     return [f for f in dataclasses.fields(cls) if f.metadata.get("wire", True)]
 
 
-def _types(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
-
-
-def _parse(codec: str, key: str, text: str, kind: Any) -> Any:
-    optional = [k for k in typing.get_args(kind) if k is not type(None)]
-    if type(None) in typing.get_args(kind):
-        kind = optional[0]
-    try:
-        if kind is bool:
-            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
-        if typing.get_origin(kind) is tuple:
-            return tuple(int(number) for number in text.split("x"))
-        return kind(text)
-    except (KeyError, ValueError):
-        name = getattr(kind, "__name__", str(kind))
-        raise OptionError(f"{codec}: {key}={text} is no {name}") from None
-
-
 def _pack(codec: Codec, key: str, kind: Any) -> bytes:
     """By the declared type, as `_unpack` reads it: `step=1` is a float all the same."""
-    value = getattr(codec, key)
+    held = getattr(codec, key)
     if kind is float:
-        return struct.pack("<d", value)
+        return struct.pack("<d", held)
     try:
         if typing.get_origin(kind) is tuple:
-            items = [write_varint(zigzag(operator.index(item))) for item in value]
+            items = [write_varint(zigzag(operator.index(item))) for item in held]
             return write_varint(len(items)) + b"".join(items)
-        return write_varint(zigzag(operator.index(value)))
+        return write_varint(zigzag(operator.index(held)))
     except TypeError:
-        raise OptionError(f"{codec.name}: {key}={value!r} is no whole number") from None
+        raise OptionError(f"{codec.name}: {key}={held!r} is no whole number") from None
 
 
 def _unpack(data: bytes, offset: int, kind: Any) -> tuple[Any, int]:

@@ -21,10 +21,11 @@ OF_MODELS = ("torch", "safetensors", "jaxtyping", "huggingface_hub", "accelerate
 
 # Room -> the rooms of ours that it may import (docs/ARCHITECTURE.md). A module belongs to the
 # innermost of them.
-LEAVES = {"errors", "extras", "files", "image"}
+LEAVES = {"errors", "extras", "files", "image", "settings"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    "settings": {"errors"},
     "extras": {"errors"},
     "interrupts": set(),
     "native": {"errors"},
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "fits.material": {"errors", "native", "image", "entropy", "bc7", "textures"},
     "container": {"errors", "entropy"},
     "weights": {"errors", "extras", "files", "container"},
-    "codec": {"errors", "entropy", "weights"},
+    "codec": {"errors", "entropy", "settings", "weights"},
     "registry": {"errors", "codec"},
     "smt": {"errors", "codec", "container", "registry", "weights"},
     "channels": {"errors", "codec", "entropy", "image"},

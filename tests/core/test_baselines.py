@@ -7,6 +7,7 @@ from smalti.codec import Size, with_settings
 from smalti.errors import FormatError, ImageError, OptionError
 from smalti.eval.baselines import BASELINES
 from smalti.eval.metrics import psnr
+from smalti.settings import fields, split
 
 WITH_ALPHA = [name for name, cls in BASELINES.items() if 4 in cls.channels]
 
@@ -26,7 +27,7 @@ def size_of(x: np.ndarray) -> Size:
 
 def round_trip(text: str, x: np.ndarray) -> tuple[bytes, np.ndarray]:
     name, _, settings = text.partition(":")
-    codec, options = with_settings(BASELINES[name], settings)
+    codec, options = with_settings(BASELINES[name], fields(settings))
     sections = codec.encode(x, codec.Options(**options))
     assert len(sections) == 1
     return sections[0], codec.decode(sections, size_of(x))
@@ -100,7 +101,7 @@ def test_usual_settings_exist(name):
     cls = BASELINES[name]
     for text in cls.settings:
         assert text.partition(":")[0] == cls.name == name
-        with_settings(cls, text.partition(":")[2])
+        with_settings(cls, split(text)[1])
 
 
 @pytest.mark.parametrize(
@@ -110,4 +111,4 @@ def test_usual_settings_exist(name):
 def test_settings_out_of_range_are_refused(text):
     name, _, settings = text.partition(":")
     with pytest.raises(OptionError, match=f"^{name}: "):
-        with_settings(BASELINES[name], settings)
+        with_settings(BASELINES[name], fields(settings))

@@ -56,7 +56,7 @@ def test_windows_and_sizes():
 
 
 def test_presets_stand_for_their_numbers():
-    codec, _ = with_settings(HashTexture, "preset=tiny,hidden=48")
+    codec, _ = with_settings(HashTexture, {"preset": "tiny", "hidden": "48"})
     assert codec == HashTexture(levels=8, base=8, finest=256, log2_entries=10, hidden=48, depth=1)
     with pytest.raises(OptionError, match="known: tiny, default, large"):
         HashTexture(preset="huge")

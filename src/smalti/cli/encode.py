@@ -41,8 +41,6 @@ def encode(
     """
     jobs = paths.plan(inputs, out, overwrite, PICTURE_SUFFIXES, paths.FILES, suffix)
     machine.use_threads(threads)
-    if rdo is not None:
-        codec += f"{',' if ':' in codec else ':'}rdo={rdo}"
 
     def run(source: Path, target: Path, on_step: Callable[[int, int], None]) -> str:
         from smalti import api
@@ -55,6 +53,7 @@ def encode(
             device=device,
             seed=seed,
             on_step=on_step,
+            options=None if rdo is None else {"rdo": rdo},
             suffix=suffix if streams.is_pipe(target) else target.suffix.lower(),
         )
         streams.write(target, data)

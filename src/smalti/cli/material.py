@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from smalti import settings
 from smalti.cli import geometry, machine, show, streams
 from smalti.errors import FormatError, OptionError
 from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, WRITTEN_SUFFIXES, write_atomically
@@ -256,16 +257,8 @@ def _pictures(sources: tuple[Path, ...]) -> tuple[dict[str, Path], Path]:
 
 
 def _weights(text: str) -> dict[str, float]:
-    found = {}
-    for part in filter(None, text.split(",")):
-        name, _, number = part.partition("=")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            raise OptionError(
-                f"weight {part!r}; write NAME=NUMBER, for instance normal=2"
-            ) from None
-    return found
+    """Map -> weight of "normal=2,ao=0.5"."""
+    return {name: settings.value(name, n, float) for name, n in settings.fields(text).items()}
 
 
 def _open(file: Path, max_pixels: int) -> tuple["Material", int]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from smalti import settings
 from smalti.cli import machine, show, streams
 from smalti.errors import OptionError
 from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES
@@ -119,8 +120,8 @@ def _suffix(target: Path, suffix: str) -> str:
 
 def _options(format: str) -> tuple[str, dict]:
     """Format and encoder options of "name" or "name:field=value,field=value"."""
-    name, _, settings = format.partition(":")
-    if not settings:
+    name, given = settings.split(format)
+    if not given:
         return name, {}
     if name != "bc7":
         raise OptionError(f"format {format!r}; only bc7 has settings")

@@ -1,5 +1,6 @@
 """`smalti train`: one command for one process, several GPUs, or several machines."""
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable
@@ -71,8 +72,8 @@ def train(
     from smalti.train.run import run_recipe
 
     short = {"steps": steps, "batch": batch, "seed": seed}
-    given = [f"{field}={value}" for field, value in short.items() if value is not None]
-    chosen = recipes.recipe_of(recipe, [*set, *given])
+    given = {field: value for field, value in short.items() if value is not None}
+    chosen = dataclasses.replace(recipes.recipe_of(recipe, set), **given)
     options = Options(
         precision=precision,
         workers=workers,

@@ -11,7 +11,7 @@ import numpy as np
 import PIL
 
 import smalti
-from smalti import api, extras, registry, weights
+from smalti import api, extras, registry, settings, weights
 from smalti.codec import Codec, Size, TrainedCodec, with_settings
 from smalti.container import HASH_BYTES
 from smalti.errors import ImageError, OptionError, WeightsError
@@ -61,18 +61,15 @@ class Contender:
     @property
     def label(self) -> str:
         """For people: "JPEG quality 75, subsampling 4:4:4"."""
-        settings = self.text.partition(":")[2]
-        return f"{title(self.codec.name)} {settings.replace('=', ' ').replace(',', ', ')}".strip()
+        written = ", ".join(f"{key} {value}" for key, value in settings.split(self.text)[1].items())
+        return f"{title(self.codec.name)} {written}".strip()
 
     @property
     def series(self) -> str:
         """What names its curve: the codec and those settings that are no numbers."""
         values = {f.name: getattr(self.codec, f.name) for f in dataclasses.fields(self.codec)}
-        words = []
-        for part in filter(None, self.text.partition(":")[2].split(",")):
-            key, _, value = part.partition("=")
-            if isinstance((values | self.options)[key], str):
-                words.append(value)
+        written = settings.split(self.text)[1].items()
+        words = [text for key, text in written if isinstance((values | self.options)[key], str)]
         return " ".join([title(self.codec.name), *words])
 
     @property
@@ -105,9 +102,9 @@ def resolve(text: str) -> Contender:
     Raises:
         OptionError: an unknown codec, field or value.
     """
-    name, _, settings = text.partition(":")
+    name, given = settings.split(text)
     if name in BASELINES:
-        return Contender(text, *with_settings(BASELINES[name], settings))
+        return Contender(text, *with_settings(BASELINES[name], given))
     if name not in registry.CODECS:
         known = ", ".join([*registry.CODECS, *BASELINES])
         raise OptionError(f"unknown codec {name!r}; known: {known}")
@@ -130,7 +127,9 @@ def encode(
         SmaltiError: the contender cannot do this picture.
     """
     if not contender.is_baseline:
-        return api.encode(image, contender.text, device=device, on_step=on_step)
+        return api.encode(
+            image, contender.codec, device=device, on_step=on_step, options=contender.options
+        )
     codec = contender.codec
     if image.shape[2] not in codec.channels:  # alpha
         least = int(image[..., -1].min())

@@ -218,7 +218,7 @@ def _warm_up(contender: Contender, channels: int, device: str) -> None:
         tiny[..., -1] = 255
     if "steps" in {f.name for f in dataclasses.fields(contender.codec.Options)}:
         # An optimisation takes as long on a tiny picture as on a large one; one step is enough.
-        contender = resolve(f"{contender.text}{',' if ':' in contender.text else ':'}steps=1")
+        contender = dataclasses.replace(contender, options=contender.options | {"steps": 1})
     try:
         decode(encode(tiny, contender, device=device), contender, _size(tiny), device=device)
     except SmaltiError:

@@ -7,8 +7,9 @@ from the command line (`--set optimizer.lr=1e-3`), stored in a checkpoint and co
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
+from smalti import settings
 from smalti.errors import OptionError
 from smalti.models.base import Model
 from smalti.models.fsq import FsqAutoencoder
@@ -115,7 +116,7 @@ class Recipe:
         return dict(_flat(self))
 
 
-def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+def changed(recipe: Recipe, changes: Iterable[str]) -> Recipe:
     """A recipe with fields set by `field=value` strings, such as `model.width=64`.
 
     Tuples are written with commas, switches as true or false.
@@ -123,14 +124,14 @@ def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     Raises:
         OptionError: no such field, or a value that it cannot have.
     """
-    for setting in settings:
+    for setting in changes:
         path, equals, text = setting.partition("=")
         if not equals:
-            raise OptionError(f"--set {setting}: write field=value, such as steps=100")
+            raise OptionError(f"{setting!r}; write field=value, such as steps=100")
         known = [name for name in recipe.plain() if name != "name"]
         if path not in known:
             raise OptionError(f"{recipe.name} has no field {path!r}; fields: {', '.join(known)}")
-        recipe = _replaced(recipe, path.split("."), text, setting)
+        recipe = _replaced(recipe, path.split("."), text, path)
     return recipe
 
 
@@ -143,23 +144,10 @@ def _flat(config: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
             yield prefix + item.name, value
 
 
-def _replaced(config: Any, path: list[str], text: str, setting: str) -> Any:
+def _replaced(config: Any, path: list[str], text: str, field: str) -> Any:
     name, *rest = path
     if rest:
-        value = _replaced(getattr(config, name), rest, text, setting)
+        value = _replaced(getattr(config, name), rest, text, field)
     else:
-        value = _parsed(text, get_type_hints(type(config))[name], setting)
+        value = settings.value(field, text, settings.types_of(type(config))[name])
     return dataclasses.replace(config, **{name: value})
-
-
-def _parsed(text: str, kind: Any, setting: str) -> Any:
-    try:
-        if get_origin(kind) is tuple:
-            return tuple(get_args(kind)[0](part) for part in text.split(","))
-        if kind is bool:
-            return {"true": True, "false": False}[text.lower()]
-        return kind(text)
-    except (ValueError, KeyError):
-        wanted = {bool: "true or false", int: "a whole number", float: "a number"}
-        expected = wanted.get(kind, "whole numbers with commas between them")
-        raise OptionError(f"--set {setting}: the value must be {expected}") from None
