@@ -9,9 +9,8 @@ feature (docs/ENTROPY.md).
 """
 
 import struct
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -39,15 +38,17 @@ class TextureOptions(EncodeOptions):
 
 @dataclass(frozen=True)
 class TextureCodec(Codec):
-    """Base: a subclass names its recipes and says what numbers a picture's texture has."""
+    """Base: a subclass names its recipes, and the texture whose numbers its fields are."""
 
     channels: ClassVar[tuple[int, ...]] = (3, 4)
     Options: ClassVar[type[EncodeOptions]] = TextureOptions
+    Texture: ClassVar[type[TextureConfig]]
     recipes: ClassVar[Mapping[str, tuple[Recipe, Mapping[str, int]]]]  # name: recipe, steps
 
-    @abstractmethod
     def texture(self, size: Size) -> TextureConfig:
         """The numbers of the texture of a picture of this size."""
+        numbers = [f.name for f in fields(self.Texture) if f.name not in size._fields]
+        return self.Texture(**size._asdict(), **{name: getattr(self, name) for name in numbers})
 
     def encode(self, image: np.ndarray, options: TextureOptions) -> list[bytes]:
         if options.recipe not in self.recipes:

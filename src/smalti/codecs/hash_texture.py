@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
-from smalti.codec import EFFORTS, NOT_ON_WIRE, Size
+from smalti.codec import EFFORTS, NOT_ON_WIRE
 from smalti.codecs._tables import MAX_BITS, PUBLISHED_STEPS, TextureCodec
 from smalti.errors import OptionError
 from smalti.fits.tables.fit import PUBLISHED_HASH, Recipe
@@ -44,17 +44,19 @@ class HashTexture(TextureCodec):
         "hash-texture:bits=6,effort=ultrafast",
     )
     quick: ClassVar[tuple[str, ...]] = ("hash-texture:preset=tiny,effort=ultrafast",)
+    Texture: ClassVar[type[HashTextureConfig]] = HashTextureConfig
     recipes: ClassVar[dict] = {
         "fast": (FAST, STEPS),
         "published": (PUBLISHED_HASH, PUBLISHED_STEPS),
     }
 
-    levels: int = 16
-    base: int = 16  # nodes along a side of the coarsest level
-    finest: int = 512  # and of the finest
-    log2_entries: int = 12  # of the largest table
-    hidden: int = 64  # width of the network
-    depth: int = 2  # layers of sines
+    # what each is, and its default: fits/tables/hash_texture.py
+    levels: int = HashTextureConfig.levels
+    base: int = HashTextureConfig.base
+    finest: int = HashTextureConfig.finest
+    log2_entries: int = HashTextureConfig.log2_entries
+    hidden: int = HashTextureConfig.hidden
+    depth: int = HashTextureConfig.depth
     bits: int = 8  # a table's value
     preset: str = field(default="", metadata=NOT_ON_WIRE)  # gone once its numbers are taken
 
@@ -70,16 +72,3 @@ class HashTexture(TextureCodec):
         self.check_limits(LIMITS)
         if self.finest < self.base:
             raise OptionError(f"finest {self.finest}; it must not be under base, {self.base}")
-
-    def texture(self, size: Size) -> HashTextureConfig:
-        return HashTextureConfig(
-            height=size.height,
-            width=size.width,
-            channels=size.channels,
-            levels=self.levels,
-            base=self.base,
-            finest=self.finest,
-            log2_entries=self.log2_entries,
-            hidden=self.hidden,
-            depth=self.depth,
-        )

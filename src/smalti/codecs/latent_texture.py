@@ -16,7 +16,7 @@ from smalti.codecs._tables import (
 from smalti.errors import FormatError, OptionError
 from smalti.fits.tables.fit import PUBLISHED_LATENT, Recipe
 from smalti.fits.tables.latent_texture import LatentTextureConfig
-from smalti.fits.tables.model import ACTIVATIONS, SIREN, TextureModel
+from smalti.fits.tables.model import ACTIVATIONS, TextureModel
 
 STEPS = dict(zip(EFFORTS, (400, 1500, 3000, 6000, 16000), strict=True))
 FAST = Recipe(0.1, 5e-4, 1e-2, (0.8, 0.95))
@@ -56,19 +56,21 @@ class LatentTexture(TextureCodec):
         "latent-texture:bits=6,effort=fast",
     )
     quick: ClassVar[tuple[str, ...]] = ("latent-texture:effort=ultrafast",)
+    Texture: ClassVar[type[LatentTextureConfig]] = LatentTextureConfig
     recipes: ClassVar[dict] = {
         "fast": (FAST, STEPS),
         "published": (PUBLISHED_LATENT, PUBLISHED_STEPS),
     }
 
-    lo_channels: int = 16  # of the coarse grid
-    hi_channels: int = 2  # of the fine grid, 0 for none
-    lo_scale: int = 8  # texels a node, along each side
-    hi_scale: int = 4
-    hidden: int = 64  # width of the network
-    depth: int = 2  # layers of sines
+    # what each is, and its default: fits/tables/latent_texture.py
+    lo_channels: int = LatentTextureConfig.lo_channels
+    hi_channels: int = LatentTextureConfig.hi_channels
+    lo_scale: int = LatentTextureConfig.lo_scale
+    hi_scale: int = LatentTextureConfig.hi_scale
+    hidden: int = LatentTextureConfig.hidden
+    depth: int = LatentTextureConfig.depth
     bits: int = 8  # a grid value
-    activation: int = SIREN  # of the hidden layers: 0 sine, 1 GELU, 2 SiLU, 3 ReLU
+    activation: int = LatentTextureConfig.activation
 
     def __post_init__(self) -> None:
         self.check_limits(LIMITS)
@@ -89,17 +91,3 @@ class LatentTexture(TextureCodec):
             if empty:
                 raise FormatError(f"{len(empty)} bytes for a fine grid without channels")
         return super().read(sections, size)
-
-    def texture(self, size: Size) -> LatentTextureConfig:
-        return LatentTextureConfig(
-            height=size.height,
-            width=size.width,
-            channels=size.channels,
-            lo_channels=self.lo_channels,
-            hi_channels=self.hi_channels,
-            lo_scale=self.lo_scale,
-            hi_scale=self.hi_scale,
-            hidden=self.hidden,
-            depth=self.depth,
-            activation=self.activation,
-        )

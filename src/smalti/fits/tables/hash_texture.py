@@ -23,6 +23,7 @@ class HashTextureConfig(TextureConfig):
     101,399 parameters for pictures of 512 x 512 texels.
     """
 
+    # Defaults are those of files too (docs/FORMAT.md) and stay as they are.
     height: int = 512  # texels
     width: int = 512
     channels: int = 3  # of the picture

@@ -22,6 +22,7 @@ class LatentTextureConfig(TextureConfig):
     2020, arXiv 2006.09661. The defaults have 103,875 parameters; lo 32, hi 0 (one scale) 137,539.
     """
 
+    # Defaults are those of files too (docs/FORMAT.md) and stay as they are.
     height: int = 512  # texels
     width: int = 512
     channels: int = 3  # of the picture
