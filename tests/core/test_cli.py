@@ -155,12 +155,12 @@ def test_list_names_every_codec(monkeypatch, capsys):
 def test_interrupt_leaves_no_half_file(folder, monkeypatch, capsys):
     steps = []
 
-    def step(*_):
+    def step(*_, **_named):
         steps.append(1)
         if len(steps) == 3:
             raise KeyboardInterrupt  # what Python makes of Ctrl-C
 
-    monkeypatch.setattr("smalti.fits.tables.kernels.Adam.step", step)
+    monkeypatch.setattr("smalti.fits._adam.Adam.step", step)
     code, out, err = run(
         monkeypatch, capsys, "encode", "a.png", "a.smt", "--codec", "latent-texture"
     )

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from smalti.fits._adam import Adam
 from smalti.fits.tables import kernels, reference
 from smalti.fits.tables.fit import Recipe, fit_texture, visible
 from smalti.fits.tables.hash_texture import PRESETS, HashTextureConfig
@@ -225,11 +226,11 @@ def test_adam_is_torch_adam():
     torch = pytest.importorskip("torch")
     ours, gradient = np.arange(1, 7, dtype=np.float32), np.zeros(6, np.float32)
     theirs = torch.arange(1.0, 7.0).requires_grad_()
-    adam = kernels.Adam([(slice(0, 2), 0.1), (slice(2, 6), 0.1)], 6, (0.8, 0.95), 1e-8)
+    adam, (mean, spread) = Adam(0.8, 0.95, 1e-8), np.zeros((2, 6), np.float32)
     expected = torch.optim.Adam([theirs], lr=0.1, betas=(0.8, 0.95))
-    for _ in range(5):
+    for step in range(1, 6):
         gradient += np.cos(ours) * ours + np.sin(ours)
-        adam.step(ours, gradient, 1.0)
+        adam.step(ours, gradient, mean, spread, rate=0.1, step=step)
         assert not gradient.any()
         (theirs.sin() * theirs).sum().backward()
         expected.step()

@@ -108,12 +108,12 @@ def test_adam_by_its_formulas():
 
     def stepped():
         x, g, m, v = (a.astype(np.float32) for a in start)
-        values.adam(x, g, m, v, 0.1, 3, 1)
+        values.ADAM.step(x, g, m, v, rate=0.1, step=3, threads=1)
         return x, g, m, v
 
     x, g, m, v = on_every_build(stepped)
-    mean = values.BETA_1 * start[2] + (1 - values.BETA_1) * start[1]
-    spread = values.BETA_2 * start[3] + (1 - values.BETA_2) * start[1] ** 2
+    mean = values.ADAM.beta_1 * start[2] + (1 - values.ADAM.beta_1) * start[1]
+    spread = values.ADAM.beta_2 * start[3] + (1 - values.ADAM.beta_2) * start[1] ** 2
     unbias = 1 / (1 - 0.9**3)
     np.testing.assert_allclose(m, mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(v, spread, rtol=1e-5, atol=1e-6)

@@ -113,9 +113,10 @@ class _Run:
                 chosen, NODE_RATE * rate, self.rounds,
                 self.nodes, self.d_nodes, self.first, self.second,
             )  # fmt: skip
-            kernels.adam(
-                NETWORK_RATE * rate, self.steps, self.network, self.d_network, self.m, self.v
-            )
+            kernels.ADAM.step(
+                self.network, self.d_network, self.m, self.v,
+                rate=NETWORK_RATE * rate, step=self.steps, threads=1,
+            )  # fmt: skip
         error = sums.sum() / (self.layout.texel_count * self.layout.channels)
         return -10 * math.log10(max(error, 1e-10))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smalti import native
+from smalti.fits._adam import KERNEL_ARGUMENTS, Adam
 
 if TYPE_CHECKING:
     from smalti.fits.material.layout import Layout
@@ -24,17 +25,13 @@ HEIGHT, WIDTH, TEXELS, FINE, COARSE = 0, 2, 4, 6, 9
 COLUMNS = 12
 
 LEVELS, NOISY, ROUNDED = 0, 1, 2  # nodes: levels as they are, or [0, 1] with noise, or rounded
-BETA_1, BETA_2, EPSILON = 0.9, 0.99, 1e-8  # of Adam
+ADAM = Adam(0.9, 0.99, 1e-8)
 
 _GRIDS = {
     "fine_channels": "i32", "fine_scale": "i32", "fine_steps": "i32", "coarse_channels": "i32",
     "coarse_scale": "i32", "coarse_steps": "i32",
 }  # fmt: skip
 _NETWORK = {"hidden_1": "i32", "hidden_2": "i32", "channels": "i32"}
-_ADAM = {
-    "rate": "f32", "beta_1": "f32", "beta_2": "f32", "unbias_1": "f32", "unbias_2": "f32",
-    "tiny": "f32",
-}  # fmt: skip
 _draw = native.kernel(
     "fits_material_draw", codes="in u8", network="in f32", level="in i64", out="out f32", top="i64",
     left="i64", height="i64", width="i64", coarser="i32", repeat="i32", **_GRIDS, **_NETWORK,
@@ -48,12 +45,8 @@ _gradient = native.kernel(
 )  # fmt: skip
 _adam_nodes = native.kernel(
     "fits_material_adam", blocks="in i64", table="in i64", nodes="out f32", d_nodes="out f32",
-    mean="out f32", spread="out f32", count="i64", **_ADAM, fine_channels="i32", fine_scale="i32",
+    mean="out f32", spread="out f32", count="i64", **KERNEL_ARGUMENTS, fine_channels="i32", fine_scale="i32",
     coarse_channels="i32", coarse_scale="i32",
-)  # fmt: skip
-_adam = native.kernel(
-    "fits_adam", values="out f32", gradient="out f32", mean="out f32", spread="out f32",
-    count="i64", **_ADAM, threads="i32",
 )  # fmt: skip
 
 
@@ -123,30 +116,8 @@ class Gradient:
         }
         _adam_nodes(
             blocks=blocks, table=self.given["table"], nodes=nodes, d_nodes=d_nodes, mean=mean,
-            spread=spread, count=len(blocks), **_rates(rate, step), **of_grids,
+            spread=spread, count=len(blocks), **ADAM.arguments(rate, step), **of_grids,
         )  # fmt: skip
-
-
-def adam(
-    rate: float, step: int, values: np.ndarray, gradient: np.ndarray, mean: np.ndarray,
-    spread: np.ndarray,
-) -> None:  # fmt: skip
-    """One step of Adam for all values, which sets the gradient to 0."""
-    _adam(
-        values=values, gradient=gradient, mean=mean, spread=spread, count=len(values), threads=1,
-        **_rates(rate, step),
-    )  # fmt: skip
-
-
-def _rates(rate: float, step: int) -> dict[str, float]:
-    return {
-        "rate": rate,
-        "beta_1": BETA_1,
-        "beta_2": BETA_2,
-        "unbias_1": 1 / (1 - BETA_1**step),
-        "unbias_2": 1 / (1 - BETA_2**step),
-        "tiny": EPSILON,
-    }
 
 
 def _shape(layout: "Layout") -> dict[str, int]:

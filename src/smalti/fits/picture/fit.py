@@ -28,13 +28,12 @@ from smalti.fits.picture.layout import Layout
 from smalti.fits.picture.network import Network
 
 GRID_RATE, NETWORK_RATE, TAP_RATE = 0.25, 2e-2, 3e-3  # of Adam, falling to 0 with a cosine
-BETA_1, BETA_2 = values.BETA_1, values.BETA_2
 TEMPERATURES = 1.0, 0.08  # of the soft rounding, first step and last before the values are whole
 NOISE = 0.6, 0.4  # width of the uniform noise, likewise
 FINISH, FINISH_RATE = 0.1, 5e-3  # share of the steps with whole values, and Adam's rate there
 
 
-class Adam:
+class Moments:
     """Moments of the values and of a network's parameters, and their step."""
 
     def __init__(self, count: int, network: Network) -> None:
@@ -64,7 +63,7 @@ class Adam:
             *([v, *n.parts] for v, n in zip(self._values, self._networks, strict=True)), strict=True
         )
         for a, g, (mean, spread), rate in zip(arrays, gradients, moments, rates, strict=True):
-            values.adam(a, g, mean, spread, rate, step, threads)
+            values.ADAM.step(a, g, mean, spread, rate=rate, step=step, threads=threads)
 
 
 @dataclass
@@ -120,7 +119,7 @@ class Fit:
         inner = self.canvas.place(0)[1]
         self._d_doubled = np.empty((inner, layout.height, stride), np.float32) if inner else None
         self._d_network = network.zeros_like()
-        self._adam = Adam(layout.count, network)
+        self._adam = Moments(layout.count, network)
 
     def _whole(self, weight: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(np.broadcast_to(weight, self.image.shape), np.float32)

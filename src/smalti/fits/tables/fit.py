@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smalti.fits.tables.kernels import Adam, Gradient, round_tables
+from smalti.fits._adam import Adam
+from smalti.fits.tables.kernels import Gradient, round_tables
 from smalti.fits.tables.model import TextureModel
 
 EPSILON = 1e-8  # of Adam, where a recipe names no other
@@ -70,14 +71,15 @@ def fit_texture(
     differentiate = Gradient(shape, np.ascontiguousarray(visible(image)), threads=threads)
     gradient, seen = np.zeros_like(values), values.copy()
     rounding = min(recipe.rounding * steps, recipe.rounding_step or steps)
-    adam = Adam(
-        [
-            (slice(0, shape.network), recipe.table_rate),
-            (slice(shape.network, shape.head), recipe.layer_rate),
-            (slice(shape.head, shape.value_count), recipe.head_rate),
-        ],
-        len(values), recipe.betas, recipe.epsilon, threads=threads,
-    )  # fmt: skip
+    adam, (mean, spread) = (
+        Adam(*recipe.betas, recipe.epsilon),
+        np.zeros((2, len(values)), np.float32),
+    )
+    rates = (
+        (slice(0, shape.network), recipe.table_rate),
+        (slice(shape.network, shape.head), recipe.layer_rate),
+        (slice(shape.head, shape.value_count), recipe.head_rate),
+    )
     for done in range(steps):
         rows, columns = _draw(recipe, height, width, random)
         used = values
@@ -86,7 +88,12 @@ def fit_texture(
             seen[shape.network :] = values[shape.network :]
             round_tables(shape, values, levels, seen)  # the gradient passes through the rounding
         loss = differentiate(used, rows, columns, gradient)
-        adam.step(values, gradient, 0.5 * (1 + math.cos(math.pi * done / steps)))
+        fall = 0.5 * (1 + math.cos(math.pi * done / steps))
+        for part, rate in rates:
+            adam.step(
+                values[part], gradient[part], mean[part], spread[part],
+                rate=fall * rate, step=done + 1, threads=threads,
+            )  # fmt: skip
         if on_loss:
             on_loss(loss)
         if on_step:

@@ -32,11 +32,6 @@ _draw = native.kernel(
 _round = native.kernel(
     "fits_tables_round", values="in f32", seen="out f32", entries="i64", features="i32", steps="i32"
 )
-_adam = native.kernel(
-    "fits_adam", values="out f32", gradient="out f32", mean="out f32", spread="out f32",
-    count="i64", rate="f32", beta_1="f32", beta_2="f32", unbias_1="f32", unbias_2="f32",
-    tiny="f32", threads="i32",
-)  # fmt: skip
 
 
 class Gradient:
@@ -95,36 +90,6 @@ def round_tables(shape: "Shape", values: np.ndarray, levels: int, seen: np.ndarr
         _round(
             values=table, seen=out, entries=len(table), features=table.shape[1], steps=levels - 1
         )
-
-
-class Adam:
-    """Kingma and Ba 2015, arXiv 1412.6980, algorithm 1, over parts of a vector.
-
-    The second moment's decay matters in a fit: at the usual 0.999 it remembers a thousand steps,
-    longer than these gradients keep their size.
-    """
-
-    def __init__(
-        self, rates: list[tuple[slice, float]], count: int, betas: tuple[float, float],
-        epsilon: float, *, threads: int | None = None,
-    ) -> None:  # fmt: skip
-        """rates: of each part of the vector at the first step."""
-        self.rates, self.betas, self.epsilon, self.threads = rates, betas, epsilon, threads
-        self.mean, self.spread = np.zeros((2, count), np.float32)
-        self.steps = 0
-
-    def step(self, values: np.ndarray, gradient: np.ndarray, scale: float) -> None:
-        """One update, with all rates times `scale`, that sets the gradient to 0."""
-        self.steps += 1
-        beta_1, beta_2 = self.betas
-        for part, rate in self.rates:
-            _adam(
-                values=values[part], gradient=gradient[part], mean=self.mean[part],
-                spread=self.spread[part], count=len(values[part]), rate=scale * rate,
-                beta_1=beta_1, beta_2=beta_2, unbias_1=1 / (1 - beta_1**self.steps),
-                unbias_2=1 / (1 - beta_2**self.steps), tiny=self.epsilon,
-                threads=native.threads() if self.threads is None else self.threads,
-            )  # fmt: skip
 
 
 def _given(shape: "Shape", down: Axis, across: Axis) -> dict:

@@ -17,7 +17,7 @@ from smalti.fits.picture.draw import FEATURE
 from smalti.fits.picture.fit import Fit, Progress
 from smalti.fits.picture.layout import nodes
 from smalti.fits.picture.network import Network
-from smalti.fits.picture.values import MIX_1, MIX_2
+from smalti.fits.picture.values import ADAM, MIX_1, MIX_2
 
 try:
     from smalti.fits.picture.gpu import colour, context, double
@@ -152,8 +152,8 @@ class GpuFit(Fit):
     def _adapt(
         self, gradients: list[Tensor], grid_rate: float, network_rate: float, tap_rate: float
     ) -> None:
-        """One step of Adam: `fits.picture.values.adam`."""
-        beta_1, beta_2, step = on_cpu.BETA_1, on_cpu.BETA_2, self.done + 1
+        """One step of Adam: `fits._adam`."""
+        beta_1, beta_2, step = ADAM.beta_1, ADAM.beta_2, self.done + 1
         groups = self._network.groups
         rates = [tap_rate if g is self._network.taps else network_rate for g in groups for _ in g]
         for array, g, mean, spread, rate in zip(
@@ -161,7 +161,7 @@ class GpuFit(Fit):
         ):
             mean.mul_(beta_1).add_(g, alpha=1 - beta_1)
             spread.mul_(beta_2).addcmul_(g, g, value=1 - beta_2)
-            size = (spread / (1 - beta_2**step)).sqrt_().add_(1e-12)
+            size = (spread / (1 - beta_2**step)).sqrt_().add_(ADAM.epsilon)
             array.addcdiv_(mean, size, value=-rate / (1 - beta_1**step))
 
     def _there(self, array: np.ndarray) -> Tensor:
