@@ -1,4 +1,4 @@
-"""Files: the package's own, the suffixes of pictures, and writing so that a reader never meets half of a file."""
+"""Files: the package's own, suffixes and first bytes, and writing so that a reader never meets half of a file."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,22 @@ from pathlib import Path
 BUNDLED_PICTURES = Path(__file__).parent / "assets" / "pictures"
 BUNDLED_WEIGHTS = Path(__file__).parent / "assets" / "weights"
 
-# What `image.save` writes, and what `image.load` reads.
-WRITTEN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp")
+# What `image.save` writes, by the format as Pillow names it, and what `image.load` reads.
+WRITTEN_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".avif": "AVIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
+WRITTEN_SUFFIXES = tuple(WRITTEN_FORMATS)
 PICTURE_SUFFIXES: tuple[str, ...] = (*WRITTEN_SUFFIXES, ".gif", ".jxl")
+
+# Textures, by their first bytes.
+TEXTURE_MAGICS = {".dds": b"DDS ", ".ktx2": b"\xabKTX 20\xbb\r\n\x1a\n"}
 
 MAX_PIXELS = 2**26  # of a picture, unless told otherwise: 8192 x 8192, 0.2 GB as RGB of 8 bits
 

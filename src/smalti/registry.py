@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from smalti.errors import FormatError, OptionError
+from smalti.files import TEXTURE_MAGICS
 
 if TYPE_CHECKING:
     from smalti.codec import Codec
@@ -26,8 +27,7 @@ CODECS: dict[str, tuple[int, str]] = {
 
 # Suffix of files in another format -> (their first bytes, the codec that reads and writes them).
 FOREIGN: dict[str, tuple[bytes, str]] = {
-    ".dds": (b"DDS ", "bc7"),
-    ".ktx2": (b"\xabKTX 20\xbb\r\n\x1a\n", "bc7"),
+    suffix: (magic, "bc7") for suffix, magic in TEXTURE_MAGICS.items()
 }
 
 

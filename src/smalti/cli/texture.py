@@ -5,9 +5,7 @@ from pathlib import Path
 from smalti import settings
 from smalti.cli import machine, show, streams
 from smalti.errors import OptionError
-from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES
-
-TEXTURE_SUFFIXES = (".dds", ".ktx2")
+from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, TEXTURE_MAGICS
 
 
 def texture(
@@ -93,17 +91,17 @@ def texture(
 
 
 def _checked_paths(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    suffixes = " or ".join(TEXTURE_SUFFIXES)
+    suffixes = " or ".join(TEXTURE_MAGICS)
     if len(paths) < 2:
         raise OptionError(f"name at least one picture, and last the {suffixes} file to write")
     *sources, target = paths
     streams.check_output(target)
-    if not streams.is_stream(target) and target.suffix.lower() not in TEXTURE_SUFFIXES:
+    if not streams.is_stream(target) and target.suffix.lower() not in TEXTURE_MAGICS:
         raise OptionError(f"the last name is the file to write, {suffixes}; here it is {target}")
     for source in sources:
         if not streams.is_there(source):
             raise OptionError(f"{source}: no such file")
-        if source.suffix.lower() in TEXTURE_SUFFIXES:
+        if source.suffix.lower() in TEXTURE_MAGICS:
             known = " ".join(PICTURE_SUFFIXES)
             raise OptionError(f"{source} is no picture; a texture is made of {known}")
     return paths
@@ -113,8 +111,8 @@ def _suffix(target: Path, suffix: str) -> str:
     """Of the file to write: its own, or the one asked for where it goes to standard output."""
     if not streams.is_stream(target):
         return target.suffix.lower()
-    if suffix not in TEXTURE_SUFFIXES:
-        raise OptionError(f"suffix {suffix!r}; known: {', '.join(TEXTURE_SUFFIXES)}")
+    if suffix not in TEXTURE_MAGICS:
+        raise OptionError(f"suffix {suffix!r}; known: {', '.join(TEXTURE_MAGICS)}")
     return suffix
 
 

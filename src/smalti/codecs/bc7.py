@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from smalti.codec import EFFORTS, Codec, EncodeOptions, Size, Window
 from smalti.errors import FormatError, OptionError
+from smalti.files import TEXTURE_MAGICS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,7 @@ class Bc7(Codec):
     settings: ClassVar[tuple[str, ...]] = ("bc7:effort=fast", "bc7:effort=best")
     own_devices: ClassVar[tuple[str, ...]] = ("gpu",)
     exact: ClassVar[bool] = True
-    foreign: ClassVar[tuple[str, ...]] = (".dds", ".ktx2")
+    foreign: ClassVar[tuple[str, ...]] = tuple(TEXTURE_MAGICS)
 
     def encode(self, image: "np.ndarray", options: Bc7Options) -> list[bytes]:
         from smalti.image import to_uint8

@@ -16,7 +16,9 @@ from smalti import models as trained
 from smalti.diffusion import noise as noises
 from smalti.errors import OptionError
 from smalti.explain.drawn import DrawnDigits, LargePicture, Size, SizesShown
+from smalti.image import to_uint8
 from smalti.models.layers.fields import centres
+from smalti.models.pictures import to_pictures
 from smalti.train import field_data
 
 Draw = Callable[..., Tensor]  # (diffuser, labels, grid, *, seed) -> latents, as diffusion.sample
@@ -206,4 +208,4 @@ def _cells(z: Tensor) -> np.ndarray:
 
 def _levels(x: Tensor) -> np.ndarray:
     """`N 1 H W` in [-1, 1] -> uint8 (N, H, W)."""
-    return ((x[:, 0].float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+    return to_uint8(to_pictures(x))[..., 0]

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from smalti.explain.drawing import BLUE, GREEN, GREY, INK, ORANGE, RED, headline
 from smalti.explain.drawn import DrawnDigits, LargePicture, Size, SizesShown
+from smalti.image import to_uint8
 
 WIDTH = 11.0  # inches, of every figure
 LEFT = 1.75  # inches, for the name of a row
@@ -178,7 +179,7 @@ def _grey(channel: np.ndarray) -> np.ndarray:
 
 
 def _levels(deviations: np.ndarray) -> np.ndarray:
-    return np.round(np.clip(deviations / 5 + 0.5, 0, 1) * 255).astype(np.uint8)
+    return to_uint8(deviations / 5 + 0.5)
 
 
 def _title(size: Size, fit: str) -> str:

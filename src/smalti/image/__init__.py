@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from smalti.errors import ImageError, OptionError
-from smalti.files import MAX_PIXELS, write_atomically
+from smalti.files import MAX_PIXELS, WRITTEN_FORMATS, write_atomically
 from smalti.image.opening import load
 from smalti.image.picture import as_picture
 from smalti.image.refusals import reason
@@ -91,11 +91,11 @@ def to_bytes(
     Raises:
         ImageError, OptionError: as `save`.
     """
-    from smalti.image.writing import FORMAT_OF, encode
+    from smalti.image.writing import encode
 
-    kind = FORMAT_OF.get(suffix.lower())
+    kind = WRITTEN_FORMATS.get(suffix.lower())
     if kind is None:
-        known = " ".join(FORMAT_OF)
+        known = " ".join(WRITTEN_FORMATS)
         raise ImageError(f"{name}: unknown suffix {suffix!r}; known: {known}")
     if bits not in (None, 8, 16):
         raise OptionError(f"bits = {bits}; known: 8, 16")

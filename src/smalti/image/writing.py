@@ -10,18 +10,6 @@ from PIL import Image
 
 from smalti.image.plugins import register
 
-# Suffix -> format as Pillow names it; the suffixes are files.WRITTEN_SUFFIXES.
-FORMAT_OF = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".avif": "AVIF",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-}
-
 
 def encode(levels: np.ndarray, kind: str, quality: int) -> bytes:
     """The bytes of a file of H W C levels."""

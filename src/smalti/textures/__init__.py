@@ -13,8 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from smalti.errors import FormatError, OptionError
-from smalti.textures.dds import DDS_MAGIC, read_dds, write_dds
-from smalti.textures.ktx2 import KTX2_MAGIC, MAX_BYTES, read_ktx2, write_ktx2
+from smalti.files import TEXTURE_MAGICS
+from smalti.textures.dds import read_dds, write_dds
+from smalti.textures.ktx2 import MAX_BYTES, read_ktx2, write_ktx2
 from smalti.textures.texture import CUBE_FACES, FORMATS, Texture
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ __all__ = [
     "write_texture",
 ]
 
-SUFFIXES = (".dds", ".ktx2")
+SUFFIXES = tuple(TEXTURE_MAGICS)
 _ON_USE = {
     "MIPS": "encode",
     "decode_surface": "encode",
@@ -56,9 +57,9 @@ def read_texture(data: bytes, *, max_bytes: int = MAX_BYTES) -> Texture:
 
     max_bytes: refuse compressed levels that take more than this. Raises FormatError for all else.
     """
-    if data.startswith(DDS_MAGIC):
+    if data.startswith(TEXTURE_MAGICS[".dds"]):
         return read_dds(data)
-    if data.startswith(KTX2_MAGIC):
+    if data.startswith(TEXTURE_MAGICS[".ktx2"]):
         return read_ktx2(data, max_bytes=max_bytes)
     raise FormatError(f"these {len(data)} bytes are no .dds or .ktx2 file")
 

@@ -12,6 +12,7 @@ import struct
 from typing import NamedTuple
 
 from smalti.errors import FormatError
+from smalti.files import TEXTURE_MAGICS
 from smalti.textures.texture import (
     FORMATS,
     Texture,
@@ -20,7 +21,7 @@ from smalti.textures.texture import (
     surface_bytes,
 )
 
-DDS_MAGIC = b"DDS "
+DDS_MAGIC = TEXTURE_MAGICS[".dds"]
 
 _HEADER = struct.Struct("<7I 44x 2I 4s 5I 5I")  # size .. mip maps, reserved, pixel format, caps
 _HEADER_DX10 = struct.Struct("<5I")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import smalti
 from smalti.errors import FormatError, OptionError
+from smalti.files import TEXTURE_MAGICS
 from smalti.textures.texture import (
     FORMATS,
     Texture,
@@ -23,7 +24,7 @@ from smalti.textures.texture import (
     surface_bytes,
 )
 
-KTX2_MAGIC = b"\xabKTX 20\xbb\r\n\x1a\n"
+KTX2_MAGIC = TEXTURE_MAGICS[".ktx2"]
 MAX_BYTES = 2**30  # of all levels after decompression, unless told otherwise
 
 _HEADER = struct.Struct("<9I 4I 2Q")  # vkFormat .. supercompressionScheme, index

@@ -12,6 +12,7 @@ import numpy as np
 
 from smalti.fits.picture import file
 from smalti.fits.picture.session import Session
+from smalti.image import to_uint8
 
 MEASURING = 0.05  # of the time at most: looking costs about as much as a step
 ERROR_GAIN = 8  # of the error panel
@@ -147,5 +148,5 @@ def _colours(image: np.ndarray) -> np.ndarray:
 
 
 def _levels(image: np.ndarray) -> np.ndarray:
-    levels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return np.ascontiguousarray(levels.transpose(1, 2, 0))
+    """C H W -> H W C uint8."""
+    return to_uint8(np.ascontiguousarray(image.transpose(1, 2, 0)))
