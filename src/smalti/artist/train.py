@@ -32,7 +32,7 @@ from smalti.tokens.grafting import graft
 from smalti.tokens.vocabulary import ImageVocabulary
 from smalti.train import checkpoints
 from smalti.train.loop import Interrupted, Options, learning_rate_scale
-from smalti.train.optimizers import TorchOptimizers, hidden_weights
+from smalti.train.optimizers import TorchOptimizers, follow, hidden_weights
 from smalti.train.precision import Precision, keep_freed_memory
 from smalti.train.progress import Log
 from smalti.train.recipes.language import LmRecipe
@@ -163,8 +163,7 @@ class Run:
             self.optimizer.step(learning_rate_scale(step, self.recipe))
         for parameter in self.parameters:
             parameter.grad = None
-        decay = min(self.recipe.ema, (step + 1) / (step + 10))
-        torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+        follow(self.average, [p.detach() for p in self.parameters], step, self.recipe.ema)
         return loss.detach()
 
     @torch.no_grad()

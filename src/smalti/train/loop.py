@@ -22,7 +22,7 @@ from smalti.interrupts import StopSignals
 from smalti.models.base import Model
 from smalti.train import checkpoints
 from smalti.train.data import Batches, prefetched
-from smalti.train.optimizers import optimizer_of
+from smalti.train.optimizers import follow, optimizer_of
 from smalti.train.precision import Precision, keep_freed_memory
 from smalti.train.progress import Log, Validation
 from smalti.train.quick import quicken
@@ -220,9 +220,8 @@ class Run:
             self.optimizer.step(learning_rate_scale(step, recipe))
         for parameter in self.parameters:
             parameter.grad = None
-        decay = min(recipe.ema, (step + 1) / (step + 10))
         weights = [value.detach() for value in self.model.state_dict().values()]
-        torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
+        follow(list(self.average.values()), weights, step, recipe.ema)
         return loss.detach()
 
     def averaged(self) -> Model:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from smalti.train.precision import best
 from smalti.train.recipes.recipe import Optimization
@@ -28,6 +29,14 @@ def optimizer_of(model: nn.Module, settings: Optimization) -> "TorchOptimizers |
         lr=settings.snoo_lr,
         momentum=settings.snoo_momentum,
     )
+
+
+def follow(averaged: list[Tensor], weights: list[Tensor], step: int, decay: float) -> None:
+    """Averaged weights after a step, in place; the first steps are forgotten sooner.
+
+    torch's own `AveragedModel` does as much, but waits for the device at every step.
+    """
+    get_ema_multi_avg_fn(min(decay, (step + 1) / (step + 10)))(averaged, weights, step)
 
 
 def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
