@@ -103,7 +103,8 @@ def test_packing_keeps_grids_and_patches():
     packed = Packed.of(grids)
     assert packed.offsets == (0, 1, 16, 30)
     assert len(packed) == 3
-    assert all(map(torch.equal, grids, packed.unpack()))
+    pairs = zip(grids, packed.unpack(), strict=True)
+    assert all(torch.equal(grid, again) for grid, again in pairs)
     assert packed.owners().tolist() == [0] + 15 * [1] + 14 * [2]
     row, column = packed.positions()[1 + 2 * 5 + 3].tolist()
     assert (row, column) == (2.5, 3.5)
@@ -112,7 +113,8 @@ def test_packing_keeps_grids_and_patches():
     originals = pictures()
     patches = pack_patches(originals, 8)
     assert patches.values.shape == (1 + 15 + 1 + 24 + 15 + 12, 192)
-    assert all(map(torch.equal, originals, unpack_patches(patches, 8, SIZES)))
+    pairs = zip(originals, unpack_patches(patches, 8, SIZES), strict=True)
+    assert all(torch.equal(picture, again) for picture, again in pairs)
     whole = unpack_patches(patches, 8)[0]
     assert torch.equal(whole[:, 5:], whole[:, 4:5].expand(3, 3, 8))  # the border repeated
 

@@ -105,7 +105,9 @@ def test_weights_hold_both_stages(first, tmp_path):
     loaded = smalti.load_model(path)
     assert isinstance(loaded, StackedPatchAutoencoder)
     assert loaded.config == SMALL
-    assert all(map(torch.equal, model.state_dict().values(), loaded.state_dict().values()))
+    expected, held = model.state_dict(), loaded.state_dict()
+    assert expected.keys() == held.keys()
+    assert all(torch.equal(expected[key], held[key]) for key in held)
 
 
 @pytest.mark.parametrize("latent_loss", [True, False])

@@ -428,7 +428,8 @@ def test_an_interrupted_data_set_goes_on(pictures, weights, tmp_path):
     stamp = first.stat().st_mtime_ns
     whole = shards.write_shards(sources, out, **arguments)
     assert first.stat().st_mtime_ns == stamp
-    assert all(path.is_file() for path in whole)
+    assert sorted(whole) == sorted(out.glob("*.parquet"))
+    assert len(whole) == 2
     before = {path: path.stat().st_mtime_ns for path in whole}
     (pictures / "d.txt").write_text("an afterthought")  # its shard alone is made anew
     shards.write_shards(shards.sources_of(pictures), out, **arguments)
