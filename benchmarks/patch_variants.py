@@ -42,7 +42,7 @@ from smalti.models.patch.stages import StackedPatchAutoencoder
 from smalti.models.pictures import to_picture, to_tensor
 from smalti.train import recipes
 from smalti.train.data import Batches
-from smalti.train.loop import Options, first_model
+from smalti.train.loop import Options
 from smalti.train.recipes.recipe import Recipe
 from smalti.train.run import run_recipe
 from smalti.train.sources import Pictures
@@ -102,7 +102,7 @@ def reached(name: str, asked: argparse.Namespace) -> dict[str, Any]:
 def beginning(recipe: Recipe, data: list[str]) -> Model:
     """The linear beginning of a recipe."""
     factor = recipe.build().factor
-    return first_model(recipe, Batches(Pictures(data), side=recipe.side, factor=factor))
+    return recipe.first_model(Batches(Pictures(data), side=recipe.side, factor=factor))
 
 
 def train(name: str, settings: list[str], data: list[str], out: Path) -> dict[int, float]:

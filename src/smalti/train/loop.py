@@ -195,7 +195,7 @@ class Run:
         device = accelerator.device
         keep_freed_memory()
         torch.manual_seed(recipe.seed)
-        model = first_model(recipe, batches).to(device, memory_format=torch.channels_last)
+        model = recipe.first_model(batches).to(device, memory_format=torch.channels_last)
         self.model = quicken(model) if options.quick and not options.compile else model
         self.precision = Precision(options.precision, device)
         self.step_module = accelerator.prepare_model(recipe.step_module(self.model, self.precision))
@@ -295,25 +295,6 @@ def accelerator_on(device: str | None) -> "Accelerator":
     if device is not None and accelerator.device.type != torch.device(device).type:
         raise OptionError(f"device {device}: Accelerate finds {accelerator.device} here")
     return accelerator
-
-
-def first_model(recipe: Recipe, batches: Batches) -> Model:
-    """The model at step 0: random weights, given ones, or the best linear code of the pictures."""
-    if getattr(recipe, "start", ""):
-        model = recipe.architecture.from_pretrained(recipe.start)
-        if model.config != recipe.model:
-            raise OptionError(f"start={recipe.start} has {model.config}, not {recipe.model}")
-        return model.train()
-    model = recipe.build()
-    if not isinstance(recipe, Recipe):
-        return model.train()
-    if recipe.frozen:
-        model.load_first(recipe.frozen)
-    if recipe.linear_init:
-        from smalti.models.patch.init import linear_init
-
-        linear_init(model, batches.patches(model.factor, black=recipe.black))
-    return model.train()
 
 
 def learning_rate_scale(step: int, recipe: Recipe) -> float:

@@ -3,15 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from smalti.errors import OptionError
-from smalti.files import BUNDLED_PICTURES
-from smalti.train import field_run
-from smalti.train.data import Batches
 from smalti.train.loop import Options, train
-from smalti.train.progress import Validation
 from smalti.train.recipes.fields import FieldRecipe
 from smalti.train.recipes.recipe import Recipe
-from smalti.train.sources import CACHE_MB, Pictures
+from smalti.train.sources import CACHE_MB
 
 
 def run_recipe(
@@ -29,7 +24,8 @@ def run_recipe(
     """Train by a recipe, into the folder `out / name`; the path of the weights.
 
     Args:
-        data: folders of pictures, .tar or .npz files; nothing for boxes alone.
+        data: folders of pictures, .tar or .npz files, or the folder of MNIST's four files;
+            nothing for boxes alone.
         validate_on: the same kinds, for validation; the five bundled pictures without.
         cache_mb: memory for decoded pictures, in each process.
 
@@ -39,44 +35,15 @@ def run_recipe(
         OptionError: data missing or not wanted, or a checkpoint of another run.
         ImageError: no picture that can be used.
     """
-    if isinstance(recipe, FieldRecipe):
-        return field_run.run(
-            recipe,
-            data,
-            out,
-            validate_on=validate_on,
-            options=options,
-            device=device,
-            cache_mb=cache_mb,
-            on_step=on_step,
-            on_note=on_note,
-        )
-    if recipe.boxes < 1 and not data:
-        raise OptionError(f"{recipe.name} learns from pictures; name folders of them with --data")
-    if data and recipe.boxes == 1:
-        raise OptionError(
-            f"{recipe.name} learns from procedural boxes; it takes no --data unless boxes is "
-            "below 1 (--set boxes=0.5)"
-        )
-    channels, factor = recipe.channels, recipe.build().factor
-    pictures = Pictures(data, channels=channels, cache_mb=cache_mb) if data else None
-    shown = Pictures(validate_on or [BUNDLED_PICTURES], channels=channels)
+    recipe.check_data(data, validate_on)
+    validation = recipe.validation(data, validate_on)
     return train(
         recipe,
-        lambda on: Batches(
-            pictures,
-            side=recipe.side,
-            channels=channels,
-            factor=factor,
-            aspect=recipe.aspect,
-            boxes=recipe.boxes,
-            seed=recipe.seed,
-            device=on,
-        ),
+        recipe.batches(data, cache_mb),
         out / recipe.name,
         options=options,
         device=device,
-        validation=Validation(shown, factor=factor, black=recipe.black),
+        validation=validation,
         on_step=on_step,
         on_note=on_note,
     )

@@ -1,23 +1,35 @@
 """Recipes of resamplers and diffusers: plain numbers, each of which can be set."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
 
 from smalti.errors import OptionError
+from smalti.files import BUNDLED_PICTURES
+from smalti.models import load_shared
 from smalti.models.base import Model
 from smalti.models.diffuser import Diffuser, DiffuserConfig
 from smalti.models.resampler import Resampler, ResamplerConfig
+from smalti.train.data import Batches
+from smalti.train.field_data import DigitBatches, Digits, DigitValidation, DrawnValidation
+from smalti.train.precision import Precision
+from smalti.train.progress import Validation
 from smalti.train.recipes.recipe import Optimization, Recipe
+from smalti.train.sources import Pictures
+from smalti.train.steps.fields import DiffuserStep, ResamplerStep
 
-if TYPE_CHECKING:
-    from smalti.train.precision import Precision
-    from smalti.train.steps.fields import DiffuserStep, ResamplerStep
+VALIDATED = 200  # digits of the test part
 
 
 @dataclass(frozen=True, kw_only=True)
-class FieldRecipe:
+class FieldRecipe(ABC):
     """What both kinds have: everything that decides the weights, apart from the pictures."""
+
+    learns_from: ClassVar[str] = "MNIST"
 
     name: str
     steps: int
@@ -38,6 +50,22 @@ class FieldRecipe:
         for name in ("jitter", "warmup", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name}={getattr(self, name)}; it lies in 0 .. 1")
+
+    @abstractmethod
+    def build(self) -> Model:
+        """The model before training, of random weights."""
+
+    def first_model(self, _batches: Any) -> Model:
+        return self.build().train()
+
+    def check_data(self, data: Sequence[str | Path], validate_on: Sequence[str | Path]) -> None:
+        """As `Recipe` has it."""
+        if not data:
+            raise OptionError(
+                f"{self.name} learns from {self.learns_from}; name the folder with --data"
+            )
+        if self.learns_from == "MNIST" and (len(data) > 1 or validate_on):
+            raise OptionError(f"{self.name} learns from one folder of MNIST, and takes no --val")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +92,34 @@ class ResamplerRecipe(FieldRecipe):
                 "if places is 0, and are standardised if not"
             )
 
+    @property
+    def learns_from(self) -> str:
+        return "photographs" if self.model.channels == 3 else "MNIST"
+
     def build(self) -> Model:
         return Resampler(self.model)
 
-    def step_module(self, model: Resampler, precision: "Precision") -> "ResamplerStep":
-        from smalti.train.steps.fields import ResamplerStep
+    def batches(
+        self, data: Sequence[str | Path], cache_mb: int
+    ) -> Callable[[torch.device], Batches | DigitBatches]:
+        if self.learns_from == "MNIST":
+            digits = Digits(Path(data[0]), "train", self.model.frame)
+            return lambda device: DigitBatches(
+                digits, seed=self.seed, labelled=False, device=device
+            )
+        pictures = Pictures(data, channels=3, cache_mb=cache_mb)
+        side = self.model.frame * self.sharper
+        return lambda device: Batches(pictures, side=side, seed=self.seed, device=device)
 
+    def validation(
+        self, data: Sequence[str | Path], validate_on: Sequence[str | Path]
+    ) -> Validation | DigitValidation:
+        if self.learns_from == "MNIST":
+            return DigitValidation(Digits(Path(data[0]), "test", self.model.frame, VALIDATED))
+        shown = Pictures(validate_on or [BUNDLED_PICTURES], channels=3)
+        return Validation(shown, factor=1, black=-1.0)
+
+    def step_module(self, model: Resampler, precision: Precision) -> ResamplerStep:
         return ResamplerStep(self, model, precision)
 
 
@@ -83,10 +133,31 @@ class DiffuserRecipe(FieldRecipe):
     def build(self) -> Model:
         return Diffuser(self.model)
 
-    def step_module(self, model: Diffuser, precision: "Precision") -> "DiffuserStep":
-        from smalti.train.steps.fields import DiffuserStep
+    def batches(
+        self, data: Sequence[str | Path], cache_mb: int
+    ) -> Callable[[torch.device], DigitBatches]:
+        digits = Digits(Path(data[0]), "train", self._eye().config.frame)
+        if digits.labels.max() >= self.model.classes:
+            raise OptionError(
+                f"{data[0]} has labels up to {int(digits.labels.max())}; set model.classes above that"
+            )
+        return lambda device: DigitBatches(digits, seed=self.seed, labelled=True, device=device)
 
+    def validation(
+        self, data: Sequence[str | Path], validate_on: Sequence[str | Path]
+    ) -> DrawnValidation:
+        return DrawnValidation(self._eye())
+
+    def step_module(self, model: Diffuser, precision: Precision) -> DiffuserStep:
         return DiffuserStep(self, model, precision)
+
+    def _eye(self) -> Resampler:
+        """What sees the digits, if it is of a kind that the diffuser can draw for."""
+        eye = load_shared(Resampler, self.model.autoencoder)
+        self.model.check_fits(eye.config)
+        if eye.channels != 1:
+            raise OptionError(f"{self.model.autoencoder} is of {eye.channels} channels, not grey")
+        return eye
 
 
 def r2ir_mnist() -> ResamplerRecipe:

@@ -5,21 +5,27 @@ from the command line (`--set optimizer.lr=1e-3`), stored in a checkpoint and co
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from smalti import settings
 from smalti.errors import OptionError
+from smalti.files import BUNDLED_PICTURES
 from smalti.models.base import Model
 from smalti.models.fsq import FsqAutoencoder
+from smalti.models.patch.init import linear_init
 from smalti.models.patch.model import PatchAutoencoder
 from smalti.models.patch.stages import StackedPatchAutoencoder
 from smalti.models.rgba import RgbaAutoencoder
-
-if TYPE_CHECKING:
-    from smalti.train.precision import Precision
-    from smalti.train.steps.autoencoder import AutoencoderStep
+from smalti.train.data import Batches
+from smalti.train.precision import Precision
+from smalti.train.progress import Validation
+from smalti.train.sources import Pictures
+from smalti.train.steps.autoencoder import AutoencoderStep
 
 # Architecture -> the value of black in its pictures; white is 1.
 BLACK: dict[type[Model], float] = {
@@ -105,10 +111,60 @@ class Recipe:
         except (ValueError, RuntimeError, ZeroDivisionError) as cause:
             raise OptionError(f"no model of {self.model}: {cause}") from cause
 
-    def step_module(self, model: Model, precision: "Precision") -> "AutoencoderStep":
-        """What computes the loss of a batch."""
-        from smalti.train.steps.autoencoder import AutoencoderStep
+    def first_model(self, batches: Batches) -> Model:
+        """At step 0: random weights, given ones, or the best linear code of the pictures."""
+        if self.start:
+            model = self.architecture.from_pretrained(self.start)
+            if model.config != self.model:
+                raise OptionError(f"start={self.start} has {model.config}, not {self.model}")
+            return model.train()
+        model = self.build()
+        if self.frozen:
+            model.load_first(self.frozen)
+        if self.linear_init:
+            linear_init(model, batches.patches(model.factor, black=self.black))
+        return model.train()
 
+    def check_data(self, data: Sequence[str | Path], validate_on: Sequence[str | Path]) -> None:
+        """Refuse data that this recipe does not learn from, before any is read.
+
+        Raises:
+            OptionError: none, or some where there is nothing to learn from it.
+        """
+        if self.boxes < 1 and not data:
+            raise OptionError(f"{self.name} learns from pictures; name folders of them with --data")
+        if data and self.boxes == 1:
+            raise OptionError(
+                f"{self.name} learns from procedural boxes; it takes no --data unless boxes is "
+                "below 1 (--set boxes=0.5)"
+            )
+
+    def batches(
+        self, data: Sequence[str | Path], cache_mb: int
+    ) -> Callable[[torch.device], Batches]:
+        """Device -> what draws the batches; `cache_mb` of decoded pictures stay in memory."""
+        factor = self.build().factor
+        pictures = Pictures(data, channels=self.channels, cache_mb=cache_mb) if data else None
+        return lambda device: Batches(
+            pictures,
+            side=self.side,
+            channels=self.channels,
+            factor=factor,
+            aspect=self.aspect,
+            boxes=self.boxes,
+            seed=self.seed,
+            device=device,
+        )
+
+    def validation(
+        self, data: Sequence[str | Path], validate_on: Sequence[str | Path]
+    ) -> Validation:
+        """What a model is looked at with: these pictures, or the bundled ones."""
+        shown = Pictures(validate_on or [BUNDLED_PICTURES], channels=self.channels)
+        return Validation(shown, factor=self.build().factor, black=self.black)
+
+    def step_module(self, model: Model, precision: Precision) -> AutoencoderStep:
+        """What computes the loss of a batch."""
         return AutoencoderStep(self, model, precision)
 
     def plain(self) -> dict[str, Any]:
