@@ -484,6 +484,13 @@ SIMD_INLINE float fma(float a, float b, float c) {
   return float(__builtin_bit_cast(double, bits));
 #endif
 }
+#if !SIMD_AVX512 && !SIMD_AVX2 && !SIMD_NEON
+// Not inline: dense layers are hundreds of these, and compilers take minutes over that.
+[[maybe_unused]] __attribute__((noinline)) static vfloat fma_emulated(vfloat a, vfloat b, vfloat c) {
+  for (int i = 0; i < LANES; ++i) c.v[i] = fma(a.v[i], b.v[i], c.v[i]);
+  return c;
+}
+#endif
 SIMD_INLINE vfloat fma(vfloat a, vfloat b, vfloat c) {
 #if SIMD_AVX512
   return float_lanes(_mm512_fmadd_ps(__m512(a.v), __m512(b.v), __m512(c.v)));
@@ -492,8 +499,7 @@ SIMD_INLINE vfloat fma(vfloat a, vfloat b, vfloat c) {
 #elif SIMD_NEON
   return float_lanes(vfmaq_f32(float32x4_t(c.v), float32x4_t(a.v), float32x4_t(b.v)));
 #else
-  for (int i = 0; i < LANES; ++i) c.v[i] = fma(a.v[i], b.v[i], c.v[i]);
-  return c;
+  return fma_emulated(a, b, c);
 #endif
 }
 
