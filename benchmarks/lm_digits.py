@@ -44,12 +44,12 @@ import smalti
 from smalti.artist import sequences
 from smalti.artist.artist import Artist, Taste
 from smalti.artist.labelled import Labelled, read_mnist, upper_half
-from smalti.artist.train import Run
+from smalti.artist.train import Lesson, Naming
 from smalti.eval.log import conditions
 from smalti.eval.metrics import psnr
 from smalti.models.fsq import FsqAutoencoder
 from smalti.train import recipes
-from smalti.train.loop import Options
+from smalti.train.loop import Options, Run, accelerator_on
 from smalti.train.recipes.language import LmRecipe
 from smalti.train.recipes.recipe import changed
 from smalti.train.run import run_recipe
@@ -124,9 +124,10 @@ def table_row(
     eye = eye if merged == 1 else Merged(eye, merged)
     halves = part.pictures, upper_half(part.pictures)
     codes = sequences.Codes(*(sequences.encoded(eye, half) for half in halves))
-    model = trained_model(eye, codes, part)
-    bits = model.validate()["bits_a_code"]
-    artist = Artist(model.averaged(), model.tokenizer, eye)
+    run = trained_model(eye, codes, part)
+    model = run.averaged()
+    bits = Naming(run.recipe, run.precision).run(model)[0]["bits_a_code"]
+    artist = Artist(model, run.recipe.tokenizer, eye)
     taste = Taste(*TABLE_TASTE, FIRST_SEED)
     names = names_of(artist, test.pictures[:TABLE_TESTED])
     tokens = artist.rows * artist.columns
@@ -138,8 +139,8 @@ def table_row(
         "bits_fixed": round(tokens * math.log2(artist.vocabulary.codes), 1),
         "bits_smt": round(statistics.mean(smt), 1),
         "bits_lm": round(tokens * bits, 1),
-        "lm_parameters": sum(p.numel() for p in model.parameters),
-        "lm_steps": model.recipe.steps,
+        "lm_parameters": sum(p.numel() for p in run.parameters),
+        "lm_steps": run.recipe.steps,
         "drawn": round(statistics.mean(drawn(artist, judge, taste, TABLE_PER_DIGIT)), 4),
         "named": round(float((names == test.labels[:TABLE_TESTED]).mean()), 4),
     }
@@ -158,11 +159,12 @@ def trained_tokenizer(settings: list[str], mnist: Path, out: Path) -> Path:
 
 def trained_model(eye: Any, codes: sequences.Codes, part: Labelled) -> Run:
     recipe = changed(LmRecipe(), LITTLE)
-    run = Run(recipe, eye, codes, part, torch.device("cpu"))
-    steps = round(IDS / (recipe.batch * run.batches.length))
-    run.recipe = changed(recipe, [f"steps={steps}"])
-    for step in range(steps):
-        run.step(step)
+    length = Lesson(recipe, eye, codes, part).learnt.length
+    recipe = dataclasses.replace(recipe, steps=round(IDS / (recipe.batch * length)))
+    lesson, accelerator = Lesson(recipe, eye, codes, part), accelerator_on("cpu")
+    run = Run(lesson, lesson.batches(accelerator.device), accelerator, Options())
+    for step in range(recipe.steps):
+        run.step(step, run.batches(step, 0, recipe.batch))
     return run
 
 

@@ -22,7 +22,7 @@ from smalti.artist.canvas import (
     seen,
     whole,
 )
-from smalti.artist.train import Run, run
+from smalti.artist.train import Lesson, run
 from smalti.artist.words import DIGITS, Words, words_of_things
 from smalti.cli import main
 from smalti.errors import ImageError, MissingExtraError, OptionError
@@ -164,13 +164,13 @@ def test_sequences_hold_what_they_say(mnist, recipe):
     data = labelled.read_mnist(mnist)
     halves = data.pictures, labelled.upper_half(data.pictures)
     codes = sequences.Codes(*(sequences.encoded(eye, half) for half in halves))
-    training = Run(recipe, eye, codes, data, torch.device("cpu"))
-    vocabulary, words = training.vocabulary, training.tokenizer
-    again = training.batches(5, 16)
+    lesson = Lesson(recipe, eye, codes, data)
+    vocabulary, words = lesson.vocabulary, lesson.tokenizer
+    again = lesson.learnt(5, 16)
     kinds = {"draw": 0, "name": 0, "complete": 0}
     length = vocabulary.length(4, 4)
     for step in range(5, 15):
-        batch = training.batches(step, 16)
+        batch = lesson.learnt(step, 16)
         assert step > 5 or (batch.ids == again.ids).all()
         for ids, targets, weights in zip(batch.ids, batch.targets, batch.weights, strict=True):
             start = ids.tolist().index(vocabulary.start)

@@ -2,14 +2,13 @@
 
 pictures ─eye→ codes ─vocabulary→ ids ─LM→ logits ─cross-entropy→ gradients → averaged weights
 
-The guarantees of `smalti.train.loop`: interrupted anywhere, the same command goes on from the last
-checkpoint, as the unbroken run would have; batch s follows from the seed and s alone.
+The loop, and its guarantees, are those of `smalti.train.loop`.
 """
 
-import copy
 import dataclasses
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from smalti import models, weights
@@ -26,15 +26,11 @@ from smalti.artist.labelled import NONE, Labelled
 from smalti.artist.sequences import IGNORED, Batch, Codes, Sequences
 from smalti.artist.words import name_logits
 from smalti.errors import OptionError
-from smalti.interrupts import StopSignals
 from smalti.models.fsq import FsqAutoencoder
 from smalti.tokens.grafting import graft
 from smalti.tokens.vocabulary import ImageVocabulary
-from smalti.train import checkpoints
-from smalti.train.loop import Interrupted, Options, learning_rate_scale
-from smalti.train.optimizers import TorchOptimizers, follow, hidden_weights
+from smalti.train.loop import Options, accelerator_on, train
 from smalti.train.precision import Precision, keep_freed_memory
-from smalti.train.progress import Log
 from smalti.train.recipes.language import LmRecipe
 
 MODEL = "model"  # the folder of the result
@@ -66,9 +62,8 @@ def run(
         OptionError: no such data, the folder holds another run, or the loss is no longer a number.
         Interrupted: by Ctrl-C or SIGTERM, after a checkpoint.
     """
-    options = options or Options()
-    note, tell = on_note or (lambda text: None), on_step or (lambda done, total, text: None)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    options, tell = options or Options(), on_step or (lambda done, total, text: None)
+    place = accelerator_on(device).device
     folder = out / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
@@ -79,41 +74,21 @@ def run(
             f"side={recipe.side}; {recipe.tokenizer} takes multiples of {eye.factor} texels"
         )
     codes = sequences.cached_codes(eye, pictures.pictures, folder / "codes.npz", tell)
-    training = Run(recipe, eye, codes, pictures, place, options.precision)
-    start = training.restore(folder)
-    if start:
-        note(f"going on after step {start} of {recipe.steps}")
-    with StopSignals() as signals, Log(folder, start) as log:
-        for done in range(start + 1, recipe.steps + 1):
-            loss = training.step(done - 1)
-            stops = signals.arrived and done < recipe.steps
-            stores = stops or done == recipe.steps or done % options.checkpoint_every == 0
-            if stores or done % options.log_every == 0:
-                value = float(loss)
-                if not math.isfinite(value):
-                    raise OptionError(
-                        f"the loss is no longer a number at step {done}; lower the learning rate "
-                        "(--set optimizer.lr=... optimizer.lr_muon=...) in another folder (--out)"
-                    )
-                log.write(done, {"loss": value})
-                tell(done, recipe.steps, f"{recipe.name}, loss {value:.4f}")
-            if done == recipe.steps or done % options.validate_every == 0:
-                numbers = training.validate()
-                log.write(done, numbers)
-                note(
-                    f"step {done}: {numbers['named']:.1%} of held-out pictures named, "
-                    f"{numbers['bits_a_code']:.2f} bits a code"
-                )
-            if stores:
-                checkpoints.store(folder, done, training.state(done))
-            if stops:
-                raise Interrupted(f"after step {done} of {recipe.steps}")
-    training.save(folder / MODEL)
-    return folder / MODEL
+    lesson = Lesson(recipe, eye, codes, pictures)
+    return train(
+        lesson,
+        lesson.batches,
+        folder,
+        options=options,
+        device=device,
+        validation=Naming(lesson, Precision(options.precision, place)),
+        on_step=lambda done, total, loss: tell(done, total, f"{recipe.name}, loss {loss:.4f}"),
+        on_note=on_note,
+    )
 
 
-class Run:
-    """Model, optimiser and averaged weights, and their state.
+class Lesson:
+    """A recipe with what it learns from: all that `train.loop` asks of a recipe.
 
     Pictures that are held out are never trained on.
     """
@@ -124,11 +99,8 @@ class Run:
         eye: FsqAutoencoder,  # its levels are the vocabulary's
         codes: Codes,
         data: Labelled,
-        device: torch.device,
-        precision: str = "auto",
     ) -> None:
-        self.recipe, self.eye, self.device = recipe, eye, device
-        torch.manual_seed(recipe.seed)
+        self.recipe, self.eye, self.codes, self.data = recipe, eye, codes, data
         self.words, self.tokenizer = data.words, data.words.tokenizer()
         self.vocabulary = ImageVocabulary.of(
             self.tokenizer, eye.config.levels, features=recipe.features
@@ -136,115 +108,117 @@ class Run:
         self.forms = [
             [self.words.ids(self.tokenizer, text) for text in row] for row in self.words.captions()
         ]
-        self.batches = self._sequences(codes, data.labels, ~data.held)
-        self.held_out = self._sequences(codes, data.labels, data.held)
-        self.model = graft(self.vocabulary, plain_model(recipe, self.tokenizer)).to(device)
+        self.learnt = self._sequences(~data.held)
+        self.held_out = self._sequences(data.held)
+
+    def __getattr__(self, name: str) -> Any:
+        """The recipe's numbers: name, steps, batch, ..."""
+        return getattr(self.recipe, name)
+
+    def build(self) -> transformers.PreTrainedModel:
+        """A language model of random weights with a vocabulary of pictures."""
+        model = graft(self.vocabulary, plain_model(self.recipe, self.tokenizer))
         settings = {
-            GRID: [*codes.whole.shape[1:]],
-            CHANNELS: data.pictures.shape[3],
+            GRID: [*self.codes.whole.shape[1:]],
+            CHANNELS: self.data.pictures.shape[3],
             WORDS: dataclasses.asdict(self.words),
         }
         for key, value in settings.items():
-            setattr(self.model.config, key, value)
-        self.precision = Precision(precision, device)
-        hidden = hidden_weights(self.model.model.layers) if recipe.optimizer.kind == "muon" else []
-        self.optimizer = TorchOptimizers(self.model, hidden, recipe.optimizer)
-        self.parameters = list(self.model.parameters())
-        self.average = [p.detach().clone() for p in self.parameters]
+            setattr(model.config, key, value)
+        return model
 
-    def step(self, step: int) -> Tensor:
-        batch = self.batches(step, self.recipe.batch).to(self.device)
-        losses = self._losses(self.model, batch)
-        loss = (losses * batch.weights).sum() / batch.weights.sum()
-        self.precision.backward(loss)
-        self.precision.unscale(self.parameters)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
-        if self.precision.accepts(norm):
-            self.optimizer.step(learning_rate_scale(step, self.recipe))
-        for parameter in self.parameters:
-            parameter.grad = None
-        follow(self.average, [p.detach() for p in self.parameters], step, self.recipe.ema)
-        return loss.detach()
+    def first_model(self, _batches: "Batches") -> transformers.PreTrainedModel:
+        return self.build().train()
 
-    @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Of held-out pictures: bits a code as the model predicts them, share that it names."""
-        model = self.averaged()
-        batch = self.held_out(0, 256).to(self.device)
-        first = self.vocabulary.text_size
-        is_code = (batch.targets >= first) & (batch.targets < first + self.vocabulary.codes)
-        bits = self._losses(model, batch)[is_code].mean() / math.log(2)
-        known = self.held_out.labels != NONE
-        ids = torch.from_numpy(self.held_out.whole[known])
-        with self.precision.autocast():
-            scores = name_logits(model, self.tokenizer, self.words, ids)
-        named = scores.argmax(1).cpu().numpy() == self.held_out.labels[known]
-        return {"bits_a_code": float(bits), "named": float(named.mean())}
+    def batches(self, device: torch.device) -> "Batches":
+        return Batches(self.learnt, device)
 
-    def averaged(self) -> transformers.PreTrainedModel:
-        """A copy with the averaged weights."""
-        model = copy.deepcopy(self.model)
-        for parameter, value in zip(model.parameters(), self.average, strict=True):
-            parameter.data.copy_(value)
-        return model.eval()
+    def step_module(self, model: nn.Module, precision: Precision) -> "LanguageStep":
+        return LanguageStep(model, precision)
 
-    def save(self, folder: Path) -> None:
-        """The averaged model in float16, its words, and its picture tokenizer or that one's name."""
+    def hidden(self, model: nn.Module) -> nn.Module:
+        return model.model.layers
+
+    def result(self, folder: Path) -> Path:
+        return folder / MODEL
+
+    def save(self, model: transformers.PreTrainedModel, path: Path) -> None:
+        """The model in float16, its words, and its picture tokenizer or that one's name."""
         bundled = self.recipe.tokenizer in weights.bundled()
-        model = self.averaged().to(torch.float16)
+        model = model.to(torch.float16)
         setattr(model.config, EYE, self.recipe.tokenizer if bundled else EYE_FILE)
         with without_bars():
-            model.save_pretrained(folder)
+            model.save_pretrained(path)
         tokenizer = self.words.tokenizer()
         self.vocabulary.extend(tokenizer)
-        tokenizer.save_pretrained(folder)
+        tokenizer.save_pretrained(path)
         if not bundled:
-            self.eye.save_pretrained(folder / EYE_FILE)
+            self.eye.save_pretrained(path / EYE_FILE)
 
-    def state(self, done: int) -> dict[str, Any]:
-        return {
-            "recipe": self.recipe.plain(),
-            "done": done,
-            "model": self.model.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "precision": self.precision.state_dict(),
-        }
-
-    def restore(self, folder: Path) -> int:
-        """Load the newest checkpoint, if there is one; the steps that are done."""
-        state = checkpoints.newest(folder, self.device)
-        if state is None:
-            return 0
-        for key, value in self.recipe.plain().items():
-            if state["recipe"].get(key) != value:
-                raise OptionError(
-                    f"{folder} belongs to a run with {key} {state['recipe'].get(key)}, not "
-                    f"{value}; choose another folder (--out), or delete it to begin anew"
-                )
-        self.model.load_state_dict(state["model"])
-        self.average = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.precision.load_state_dict(state["precision"])
-        return state["done"]
-
-    def _losses(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Cross-entropy of every target `B T`, in nats; 0 where there is none."""
-        with self.precision.autocast():
-            logits = model(input_ids=batch.ids, use_cache=False).logits
-        return F.cross_entropy(
-            logits.float().movedim(2, 1), batch.targets, ignore_index=IGNORED, reduction="none"
-        )
-
-    def _sequences(self, codes: Codes, labels: np.ndarray, part: np.ndarray) -> Sequences:
+    def _sequences(self, part: np.ndarray) -> Sequences:
         return Sequences(
-            sequences.picture_ids(codes.whole[part], self.vocabulary),
-            sequences.picture_ids(codes.cut[part], self.vocabulary),
-            labels[part],
+            sequences.picture_ids(self.codes.whole[part], self.vocabulary),
+            sequences.picture_ids(self.codes.cut[part], self.vocabulary),
+            self.data.labels[part],
             forms=self.forms,
             recipe=self.recipe,
             tokenizer=self.tokenizer,
         )
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Sequences on a device; all of a batch is drawn by the one process that there is."""
+
+    sequences: Sequences
+    device: torch.device
+    pictures: None = None  # nothing of it can be unreadable
+
+    def __call__(self, step: int, first: int, count: int) -> Batch:
+        return self.sequences(step, count).to(self.device)
+
+
+class LanguageStep(nn.Module):
+    """Sequences to the mean of their targets' cross-entropies, by the targets' weights."""
+
+    def __init__(self, model: nn.Module, precision: Precision) -> None:
+        super().__init__()
+        self.model, self.precision = model, precision
+
+    def forward(self, batch: Batch) -> Tensor:
+        losses = losses_of(self.model, batch, self.precision)
+        return (losses * batch.weights).sum() / batch.weights.sum()
+
+
+class Naming:
+    """What held-out pictures cost in bits a code, as the model predicts them, and what it names."""
+
+    def __init__(self, lesson: Lesson, precision: Precision) -> None:
+        self.lesson, self.precision = lesson, precision
+
+    @torch.no_grad()
+    def run(self, model: transformers.PreTrainedModel) -> tuple[dict[str, float], None, str]:
+        lesson, held_out = self.lesson, self.lesson.held_out
+        batch = held_out(0, 256).to(model.device)
+        first = lesson.vocabulary.text_size
+        is_code = (batch.targets >= first) & (batch.targets < first + lesson.vocabulary.codes)
+        bits = float(losses_of(model, batch, self.precision)[is_code].mean() / math.log(2))
+        known = held_out.labels != NONE
+        ids = torch.from_numpy(held_out.whole[known])
+        with self.precision.autocast():
+            scores = name_logits(model, lesson.tokenizer, lesson.words, ids)
+        named = float((scores.argmax(1).cpu().numpy() == held_out.labels[known]).mean())
+        said = f"{named:.1%} of held-out pictures named, {bits:.2f} bits a code"
+        return {"bits_a_code": bits, "named": named}, None, said
+
+
+def losses_of(model: nn.Module, batch: Batch, precision: Precision) -> Float[Tensor, "B T"]:
+    """Cross-entropy of every target, in nats; 0 where there is none."""
+    with precision.autocast():
+        logits = model(input_ids=batch.ids, use_cache=False).logits
+    return F.cross_entropy(
+        logits.float().movedim(2, 1), batch.targets, ignore_index=IGNORED, reduction="none"
+    )
 
 
 def plain_model(

@@ -66,7 +66,7 @@ class DigitValidation:
         self.digits = digits
 
     @torch.no_grad()
-    def run(self, model: Resampler) -> tuple[dict[str, float], np.ndarray]:
+    def run(self, model: Resampler) -> tuple[dict[str, float], np.ndarray, str]:
         x = 2 * self.digits.pictures.to(model.device).float() / 255 - 1
         x_hat = torch.cat([model(part) for part in x.split(50)])
         pairs = [*zip(_levels(x), _levels(x_hat), strict=True)]
@@ -74,7 +74,8 @@ class DigitValidation:
             "psnr": float(np.mean([metrics.psnr(a, b) for a, b in pairs])),
             "mse": float((x_hat - x).square().mean()),
         }
-        return numbers, _in_rows([list(row) for row in zip(*pairs[:SHOWN], strict=True)])
+        shown = _in_rows([list(row) for row in zip(*pairs[:SHOWN], strict=True)])
+        return numbers, shown, f"{numbers['psnr']:.2f} dB on validation pictures"
 
 
 class DrawnValidation:
@@ -84,7 +85,7 @@ class DrawnValidation:
         self.eye = eye
 
     @torch.no_grad()
-    def run(self, model: Diffuser) -> tuple[dict[str, float], np.ndarray]:
+    def run(self, model: Diffuser) -> tuple[dict[str, float], np.ndarray, str]:
         from smalti.diffusion import sample
 
         cells, side = model.config.cells, self.eye.config.frame
@@ -92,7 +93,7 @@ class DrawnValidation:
         z = sample(model, labels, (cells, cells), seed=0)
         x = self.eye.decode(z.to(self.eye.device), (side, side))
         rows = [_levels(row) for row in x.split(model.config.classes)]
-        return {"deviation": float(z.std())}, _in_rows(rows)
+        return {"deviation": float(z.std())}, _in_rows(rows), ""
 
 
 def _levels(x: Float[Tensor, "N 1 H W"]) -> list[np.ndarray]:

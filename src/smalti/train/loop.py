@@ -75,15 +75,16 @@ def train(
 
     Args:
         batches: device -> what draws them.
-        folder: receives checkpoints, `log.jsonl`, validation pictures, and `NAME.safetensors`
-            with the averaged weights.
+        recipe: whatever has the methods of `Recipe`.
+        folder: receives checkpoints, `log.jsonl`, validation pictures, and the model of the
+            averaged weights where `recipe.result` says.
         device: "cpu", "cuda", "mps"; None is what Accelerate chooses, a GPU if there is one.
-        validation: pictures to decode every `options.validate_every` steps.
+        validation: what looks at the averaged model every `options.validate_every` steps.
         on_step: called with (steps done, steps in all, latest loss), in the first process only.
         on_note: called with a sentence, there too.
 
     Returns:
-        the weights' path.
+        the result's path.
 
     Raises:
         OptionError: the folder holds another run, or the loss is no longer a number.
@@ -127,11 +128,10 @@ def train(
                 checkpoints.store(folder, done, run.state(done))
             if stop and done < recipe.steps:
                 raise Interrupted(f"after step {done} of {recipe.steps}")
-    path = folder / f"{recipe.name}.safetensors"
     if teller:
-        run.averaged().save_pretrained(path)
+        recipe.save(run.averaged(), recipe.result(folder))
     accelerator.wait_for_everyone()
-    return path
+    return recipe.result(folder)
 
 
 class Teller:
@@ -177,11 +177,10 @@ class Teller:
     def validate(self, done: int) -> None:
         if self.validation is None:
             return
-        numbers, grid = self.validation.run(self.run.averaged())
+        numbers, shown, said = self.validation.run(self.run.averaged())
         self.log.write(done, numbers)
-        path = self.log.picture(done, grid)
-        quality = f"{numbers['psnr']:.2f} dB on validation pictures, " if "psnr" in numbers else ""
-        self.note(f"step {done}: {quality}{path}")
+        path = "" if shown is None else str(self.log.picture(done, shown))
+        self.note(f"step {done}: {', '.join(filter(None, (said, path)))}")
         self.began = time.perf_counter()  # the next rate is training's alone
 
 
@@ -200,7 +199,7 @@ class Run:
         self.precision = Precision(options.precision, device)
         self.step_module = accelerator.prepare_model(recipe.step_module(self.model, self.precision))
         # After the line above, which may move the weights: Muon holds views of them.
-        self.optimizer = optimizer_of(self.model, recipe.optimizer)
+        self.optimizer = optimizer_of(self.model, recipe.optimizer, recipe.hidden(self.model))
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         if options.compile:

@@ -15,9 +15,15 @@ from smalti.train.recipes.recipe import Optimization
 SMALLEST_HIDDEN = 5  # channels on either side of a hidden weight; fewer are picture or tokens
 
 
-def optimizer_of(model: nn.Module, settings: Optimization) -> "TorchOptimizers | Snoo":
-    """The optimiser that a recipe asks for."""
-    hidden = hidden_weights(model) if settings.kind == "muon" else []
+def optimizer_of(
+    model: nn.Module, settings: Optimization, within: nn.Module | None = None
+) -> "TorchOptimizers | Snoo":
+    """The optimiser that a recipe asks for.
+
+    Args:
+        within: the part of the model whose weights are hidden ones; without, all of it.
+    """
+    hidden = hidden_weights(within or model) if settings.kind == "muon" else []
     optimizer = TorchOptimizers(model, hidden, settings)
     if settings.snoo_k == 0:
         return optimizer

@@ -49,8 +49,8 @@ class Validation:
             )
 
     @torch.no_grad()
-    def run(self, model: Model) -> tuple[dict[str, float], np.ndarray]:
-        """Mean PSNR in dB and SSIM of the 8-bit reconstructions, and a grid `H W C` of both."""
+    def run(self, model: Model) -> tuple[dict[str, float], np.ndarray, str]:
+        """Mean PSNR in dB and SSIM of the 8-bit reconstructions, a grid `H W C` of both, a note."""
         model.eval()
         decoded = [self._reconstruct(model, picture) for picture in self.originals]
         model.train()
@@ -59,7 +59,7 @@ class Validation:
         ssims = [metrics.ssim(x, y) for x, y in pairs]
         if not np.isnan(ssims).any():  # it is for sides under 11 texels
             numbers["ssim"] = float(np.mean(ssims))
-        return numbers, _grid(pairs)
+        return numbers, _grid(pairs), f"{numbers['psnr']:.2f} dB on validation pictures"
 
     def _reconstruct(self, model: Model, picture: np.ndarray) -> np.ndarray:
         x_hat = model(to_tensor(picture, self.black, device=model.device))

@@ -41,7 +41,8 @@ class FieldRecipe(ABC):
     ema: float = 0.995  # decay of the averaged weights
     seed: int = 0
 
-    plain = Recipe.plain
+    plain, hidden = Recipe.plain, Recipe.hidden
+    result, save = Recipe.result, Recipe.save
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("batch", 1), ("seed", 0)):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from smalti import settings
 from smalti.errors import OptionError
@@ -166,6 +167,17 @@ class Recipe:
     def step_module(self, model: Model, precision: Precision) -> AutoencoderStep:
         """What computes the loss of a batch."""
         return AutoencoderStep(self, model, precision)
+
+    def hidden(self, model: Model) -> nn.Module:
+        """The part of the model that Muon may train."""
+        return model
+
+    def result(self, folder: Path) -> Path:
+        """Where a run in this folder leaves its model."""
+        return folder / f"{self.name}.safetensors"
+
+    def save(self, model: Model, path: Path) -> None:
+        model.save_pretrained(path)
 
     def plain(self) -> dict[str, Any]:
         """Every field, flat: {"steps": 700, "optimizer.lr": 0.003, ...}."""
