@@ -11,6 +11,8 @@ from smalti.errors import SmaltiError
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
+    # The threads that NumPy's BLAS starts on import are half of what importing it takes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         sys.exit(_run(sys.argv[1:]))
     except SmaltiError as error:
