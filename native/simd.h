@@ -71,6 +71,11 @@ struct vint {
   SIMD_INLINE vint(int32_t x) : v(x - int_lanes{}) {}
 };
 
+// ---- one number ----
+
+SIMD_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+SIMD_INLINE int64_t greatest(int64_t a, int64_t b) { return a > b ? a : b; }
+
 // ---- memory ----
 
 SIMD_INLINE vfloat load(const float *p) {

@@ -35,9 +35,6 @@ struct Piece {
   int64_t shift;
 };
 
-SIMD_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-SIMD_INLINE int64_t greatest(int64_t a, int64_t b) { return a > b ? a : b; }
-
 // Of a row of a box, the columns first - REACH .. first + count + REACH - 1 that lie in it: as
 // places in a row of ROOM, whose MARGIN-th is column `first`.
 struct Span {

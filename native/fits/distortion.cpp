@@ -7,8 +7,6 @@ namespace smalti::SMALTI_ISA {
 
 namespace {
 
-int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // Sum of the weighted squared errors of a segment; the derivatives by its colours in their place.
 // What lies beyond the range on the right side of an end of it is no error: decoding clamps it.
 SIMD_INLINE float charge(const smalti_fits_distortion_args &args, const Synthesis &s, int64_t row,

@@ -8,8 +8,6 @@ namespace {
 
 constexpr int64_t CHUNK_TEXELS = 1 << 14; // that a thread takes at a time, at least
 
-int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 SIMD_INLINE vfloat colour(const Segment &segment, int channel, int p) {
   return min(max(load(segment.out[channel] + p) + vfloat(0.5f), vfloat(0.0f)), vfloat(1.0f));
 }

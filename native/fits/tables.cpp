@@ -27,8 +27,6 @@ constexpr int MAX_WIDTH = 256, MAX_LAYERS = 9, MAX_CHANNELS = 4;
 constexpr int PARTS = SMALTI_TABLES_PARTS;
 constexpr int64_t DRAWN_STRIPS = 16; // that a thread takes at once
 
-int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 template <class Args> Levels levels_of(const Args &args) {
   return {args.table,          args.levels, args.row_halves, args.row_weights, args.column_halves,
           args.column_weights, args.rows,   args.columns};

@@ -10,8 +10,6 @@ namespace {
 
 constexpr int64_t CHUNK_NODES = 1 << 14; // new nodes that a thread takes at a time, at least
 
-int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // Derivatives by the even (0) and odd (1) new nodes of old nodes first - HALO .. first + SPAN +
 // HALO - 1, zeros where there are none.
 struct Halves {

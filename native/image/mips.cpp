@@ -14,7 +14,6 @@ constexpr int64_t TILE = 256; // output texels
 constexpr int64_t LINE = 1024; // columns that a tile reads at most: 3 an output, and the taps
 constexpr int64_t MAX_TAPS = 64;
 
-SIMD_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 SIMD_INLINE bool has_alpha(int channels) { return channels == 2 || channels == 4; }
 
 } // namespace

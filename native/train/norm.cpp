@@ -36,8 +36,6 @@ SIMD_INLINE vfloat sigmoid(vfloat v) {
   return fma(half, p / q, half);
 }
 
-SIMD_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 // The sums, in float64, of what `step(c, n, p, one, other)` adds for every texel p of a sample to the
 // channels c .. c + n - 1.
 template <class Step>

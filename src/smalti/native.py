@@ -62,7 +62,7 @@ def library() -> ctypes.CDLL:
     """The shared library beside this file.
 
     Raises:
-        NativeError: it is not there, or does not load.
+        NativeError: it is not there, does not load, or has no build that SMALTI_ISA names.
     """
     global _library
     if _library is None:
@@ -79,6 +79,12 @@ def library() -> ctypes.CDLL:
             ctypes.POINTER(ctypes.c_int64),
             ctypes.POINTER(ctypes.c_char_p),
         ]
+        used, wanted = found.smalti_instruction_set().decode(), os.environ.get("SMALTI_ISA", "")
+        if not used.endswith({"neon": "arm64"}.get(wanted, wanted)):
+            raise NativeError(
+                f"SMALTI_ISA={wanted}; no kernels of that name run here, the best that do are {used}; "
+                "known: v2, v3, v4, neon, plain"
+            )
         _library = found
     return _library
 

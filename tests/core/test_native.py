@@ -1,7 +1,9 @@
 """The border to the native library: what it checks, and that every build computes the same."""
 
+import os
 import platform
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,6 +41,13 @@ def test_builds_are_those_that_the_processor_runs():
         if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= flags:
             expected.append("x86-64-v4")
     assert native.builds() == expected
+
+
+def test_an_instruction_set_that_is_not_there_is_said():
+    code = "from smalti import native; native.library()"
+    environment = {**os.environ, "SMALTI_ISA": "v9", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert b"NativeError: SMALTI_ISA=v9; no kernels of that name run here" in done.stderr
 
 
 def test_builds_and_threads_agree():
