@@ -16,8 +16,8 @@ from PIL import Image
 
 from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import encode_image
+from smalti.bc7.mode6 import ENGINES, encode_mode6
 from smalti.bc7.search import EFFORTS
-from smalti.bc7.seed import ENGINES, encode_seed
 from smalti.eval.metrics import psnr
 
 
@@ -48,7 +48,7 @@ def main() -> None:
 
 def _encode(x: np.ndarray, effort: str) -> bytes:
     if effort in ENGINES:
-        return encode_seed(x, effort)
+        return encode_mode6(x, effort)
     return encode_image(x, effort=effort)
 
 

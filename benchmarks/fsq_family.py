@@ -61,7 +61,7 @@ def train(name: str, steps: int, training: list[str], out: Path) -> dict[int, fl
         out,
         options=Options(checkpoint_every=AT_END, validate_every=AT_END, log_every=1),
         device="cpu",
-        on_step=lambda done, _total, _loss: clock.update({done: time.process_time()}),
+        on_step=lambda done, _total, _text: clock.update({done: time.process_time()}),
     )
     return clock
 

@@ -42,9 +42,9 @@ from torch import Tensor
 
 import smalti
 from smalti.artist import sequences
-from smalti.artist.artist import Artist, Taste
 from smalti.artist.labelled import Labelled, read_mnist, upper_half
-from smalti.artist.train import Lesson, Naming
+from smalti.artist.language_model import ImageLanguageModel, Sampling
+from smalti.artist.train import LmTask, LmValidation
 from smalti.eval.log import conditions
 from smalti.eval.metrics import psnr
 from smalti.models.fsq import FsqAutoencoder
@@ -90,7 +90,7 @@ def main() -> None:
     if not chosen.table:
         for name in chosen.models:
             say({"model": Path(name).parent.parent.name or name})
-            artist = Artist.from_pretrained(name)
+            artist = ImageLanguageModel.from_pretrained(name)
             numbers = {"each": PER_DIGIT, "named": NAMED, "completed": COMPLETED}
             evaluate(artist, judge, test, **numbers, tastes=TASTES)
         return
@@ -117,18 +117,18 @@ def table_row(
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = trained_tokenizer(settings, mnist, Path(folder))
-        eye = FsqAutoencoder.from_pretrained(path).requires_grad_(False)
-        quality = [psnr(*pair) for pair in through(eye, test.pictures[:TABLE_TESTED])]
+        image_tokenizer = FsqAutoencoder.from_pretrained(path).requires_grad_(False)
+        quality = [psnr(*pair) for pair in through(image_tokenizer, test.pictures[:TABLE_TESTED])]
         smt = [smt_bits(path, picture) for picture in test.pictures[:10]]
-    tokenizer_parameters = sum(p.numel() for p in eye.parameters())
-    eye = eye if merged == 1 else Merged(eye, merged)
+    tokenizer_parameters = sum(p.numel() for p in image_tokenizer.parameters())
+    image_tokenizer = image_tokenizer if merged == 1 else Merged(image_tokenizer, merged)
     halves = part.pictures, upper_half(part.pictures)
-    codes = sequences.Codes(*(sequences.encoded(eye, half) for half in halves))
-    run = trained_model(eye, codes, part)
+    codes = sequences.Codes(*(sequences.encoded(image_tokenizer, half) for half in halves))
+    run = trained_model(image_tokenizer, codes, part)
     model = run.averaged()
-    bits = Naming(run.recipe, run.precision).run(model)[0]["bits_a_code"]
-    artist = Artist(model, run.recipe.tokenizer, eye)
-    taste = Taste(*TABLE_TASTE, FIRST_SEED)
+    bits = LmValidation(run.recipe, run.precision).run(model)[0]["bits_a_code"]
+    artist = ImageLanguageModel(model, run.recipe.tokenizer, image_tokenizer)
+    sampling = Sampling(*TABLE_TASTE, FIRST_SEED)
     names = names_of(artist, test.pictures[:TABLE_TESTED])
     tokens = artist.rows * artist.columns
     return {
@@ -141,7 +141,7 @@ def table_row(
         "bits_lm": round(tokens * bits, 1),
         "lm_parameters": sum(p.numel() for p in run.parameters),
         "lm_steps": run.recipe.steps,
-        "drawn": round(statistics.mean(drawn(artist, judge, taste, TABLE_PER_DIGIT)), 4),
+        "drawn": round(statistics.mean(drawn(artist, judge, sampling, TABLE_PER_DIGIT)), 4),
         "named": round(float((names == test.labels[:TABLE_TESTED]).mean()), 4),
     }
 
@@ -157,12 +157,12 @@ def trained_tokenizer(settings: list[str], mnist: Path, out: Path) -> Path:
     )
 
 
-def trained_model(eye: Any, codes: sequences.Codes, part: Labelled) -> Run:
+def trained_model(image_tokenizer: Any, codes: sequences.Codes, part: Labelled) -> Run:
     recipe = changed(LmRecipe(), LITTLE)
-    length = Lesson(recipe, eye, codes, part).learnt.length
+    length = LmTask(recipe, image_tokenizer, codes, part).learnt.length
     recipe = dataclasses.replace(recipe, steps=round(IDS / (recipe.batch * length)))
-    lesson, accelerator = Lesson(recipe, eye, codes, part), accelerator_on("cpu")
-    run = Run(lesson, lesson.batches(accelerator.device), accelerator, Options())
+    task, accelerator = LmTask(recipe, image_tokenizer, codes, part), accelerator_on("cpu")
+    run = Run(task, task.batches(accelerator.device), accelerator, Options())
     for step in range(recipe.steps):
         run.step(step, run.batches(step, 0, recipe.batch))
     return run
@@ -171,24 +171,24 @@ def trained_model(eye: Any, codes: sequences.Codes, part: Labelled) -> Run:
 class Merged:
     """A tokenizer whose side x side neighbouring codes are one: a product of their codebooks."""
 
-    def __init__(self, eye: FsqAutoencoder, side: int) -> None:
-        self.eye, self.side, self.device = eye, side, eye.device
-        self.factor = side * eye.factor
-        self.config = SimpleNamespace(levels=eye.config.levels * side**2)
+    def __init__(self, image_tokenizer: FsqAutoencoder, side: int) -> None:
+        self.image_tokenizer, self.side, self.device = image_tokenizer, side, image_tokenizer.device
+        self.factor = side * image_tokenizer.factor
+        self.config = SimpleNamespace(levels=image_tokenizer.config.levels * side**2)
 
     def encode(self, x: Tensor) -> Tensor:
-        codes, side = self.eye.encode(x), self.side
+        codes, side = self.image_tokenizer.encode(x), self.side
         count, height, width = codes.shape
         cells = codes.view(count, height // side, side, width // side, side).permute(0, 1, 3, 2, 4)
-        radix = self.eye.codebook_size ** torch.arange(side**2)
+        radix = self.image_tokenizer.codebook_size ** torch.arange(side**2)
         return (cells.flatten(3) * radix).sum(-1)
 
     def decode(self, merged: Tensor) -> Tensor:
         count, height, width = merged.shape
-        side, base = self.side, self.eye.codebook_size
+        side, base = self.side, self.image_tokenizer.codebook_size
         cells = merged[..., None] // base ** torch.arange(side**2) % base
         codes = cells.view(count, height, width, side, side).permute(0, 1, 3, 2, 4)
-        return self.eye.decode(codes.reshape(count, height * side, width * side))
+        return self.image_tokenizer.decode(codes.reshape(count, height * side, width * side))
 
 
 def smt_bits(weights: Path, picture: np.ndarray) -> int:

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smalti.artist.artist import Artist, Taste
 from smalti.artist.labelled import Labelled, upper_half
+from smalti.artist.language_model import ImageLanguageModel, Sampling
 from smalti.eval.metrics import psnr
 from smalti.image import to_uint8
 from smalti.models.fsq import FsqAutoencoder
@@ -92,7 +92,7 @@ def right(judge: Judge, test: Labelled) -> float:
 
 
 def evaluate(
-    artist: Artist,
+    artist: ImageLanguageModel,
     judge: Judge,
     test: Labelled,
     *,
@@ -109,7 +109,7 @@ def evaluate(
         named, completed: so many of the test pictures.
     """
     for temperature, guidance in tastes:
-        shares = drawn(artist, judge, Taste(temperature, guidance, FIRST_SEED), each)
+        shares = drawn(artist, judge, Sampling(temperature, guidance, FIRST_SEED), each)
         say(
             {
                 "what": "drawn",
@@ -121,7 +121,7 @@ def evaluate(
             }
         )
     shown = test[:500]
-    quality = [psnr(*pair) for pair in through(artist.eye, shown.pictures)]
+    quality = [psnr(*pair) for pair in through(artist.image_tokenizer, shown.pictures)]
     say({"what": "tokenizer", "pictures": len(quality), "psnr": round(statistics.mean(quality), 2)})
     part = test[:named]
     names = names_of(artist, part.pictures)
@@ -141,40 +141,42 @@ def evaluate(
         say({"what": what, "pictures": len(x), "share": round(share, 4)})
 
 
-def drawn(artist: Artist, judge: Judge, taste: Taste, each: int) -> list[float]:
+def drawn(artist: ImageLanguageModel, judge: Judge, sampling: Sampling, each: int) -> list[float]:
     """Share of each label's drawings that the judge takes for it."""
     shares = []
     for label in range(len(artist.words.labels)):
-        own = dataclasses.replace(taste, seed=taste.seed + label)
-        pictures = artist.draw(artist.words.caption(label), each, taste=own)
+        own = dataclasses.replace(sampling, seed=sampling.seed + label)
+        pictures = artist.generate(artist.words.caption(label), each, sampling=own)
         shares.append(round(float((judged(judge, pictures) == label).mean()), 4))
     return shares
 
 
 def completions(
-    artist: Artist, pictures: np.ndarray, labels: np.ndarray | None = None
+    artist: ImageLanguageModel, pictures: np.ndarray, labels: np.ndarray | None = None
 ) -> np.ndarray:
     """Lower halves for the upper halves of pictures, told their labels or not."""
-    drawn, taste = np.zeros(pictures.shape, np.float32), Taste(seed=FIRST_SEED)
+    drawn, sampling = np.zeros(pictures.shape, np.float32), Sampling(seed=FIRST_SEED)
     if labels is None:
-        return artist.complete(pictures, taste=taste)
+        return artist.complete(pictures, sampling=sampling)
     for label in np.unique(labels):
         part = labels == label
         caption = artist.words.caption(int(label))
-        drawn[part] = artist.complete(pictures[part], caption, taste=taste)
+        drawn[part] = artist.complete(pictures[part], caption, sampling=sampling)
     return drawn
 
 
-def names_of(artist: Artist, pictures: np.ndarray) -> np.ndarray:
+def names_of(artist: ImageLanguageModel, pictures: np.ndarray) -> np.ndarray:
     parts = (pictures[i : i + 250] for i in range(0, len(pictures), 250))
-    return np.concatenate([artist.name(part) for part in parts]).argmax(1)
+    return np.concatenate([artist.classify(part) for part in parts]).argmax(1)
 
 
 @torch.inference_mode()
-def through(eye: FsqAutoencoder, pictures: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+def through(
+    image_tokenizer: FsqAutoencoder, pictures: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pictures `N H W C`, and what the tokenizer makes of them, `H W C` uint8."""
     x = to_tensors(pictures)
-    x_hat = torch.cat([eye(part.expand(-1, 3, -1, -1)) for part in x.split(250)])
+    x_hat = torch.cat([image_tokenizer(part.expand(-1, 3, -1, -1)) for part in x.split(250)])
     x_hat = x_hat.mean(1, keepdim=True) if x.shape[1] == 1 else x_hat
     return [(p, to_uint8(d)) for p, d in zip(pictures, to_pictures(x_hat), strict=True)]
 

@@ -26,8 +26,8 @@ from lm_judge import FIRST_SEED, completions, evaluate, judge_of, right, say
 from torch import Tensor
 
 import smalti
-from smalti.artist.artist import Artist, Taste
 from smalti.artist.labelled import Labelled, read_folder
+from smalti.artist.language_model import ImageLanguageModel, Sampling
 from smalti.eval.log import conditions
 from smalti.image import to_float
 from smalti.image.sheet import sheet
@@ -50,14 +50,14 @@ def main() -> None:
     train, test = part_of(data, ~data.held), part_of(data, data.held & (data.labels >= 0))
     judge = judge_of(chosen.judge, train, epochs=EPOCHS, augment=varied)
     say(conditions("cpu") | {"judge": round(right(judge, test), 4), "judged": len(test.labels)})
-    artist = Artist.from_pretrained(chosen.model)
+    artist = ImageLanguageModel.from_pretrained(chosen.model)
     everything = len(test.labels)
     numbers = {"each": DRAWN, "named": everything, "completed": everything}
     evaluate(artist, judge, test, **numbers, tastes=TASTES)
     known = artist.codes_of(train.pictures)
     captions = [artist.words.caption(label) for label in range(len(artist.words.labels))]
     drawings = np.concatenate(
-        [artist.draw(text, DRAWN, taste=Taste(seed=FIRST_SEED)) for text in captions]
+        [artist.generate(text, DRAWN, sampling=Sampling(seed=FIRST_SEED)) for text in captions]
     )
     for what, pictures in (("drawings", drawings), ("pictures in val", test.pictures)):
         equal = most_alike(artist.codes_of(pictures), known)
@@ -94,7 +94,7 @@ def most_alike(codes: Tensor, known: Tensor) -> Tensor:
     return torch.stack([(flat == picture).sum(1).max() for picture in codes.flatten(1)]).float()
 
 
-def rows_of(artist: Artist, test: Labelled, drawings: np.ndarray) -> np.ndarray:
+def rows_of(artist: ImageLanguageModel, test: Labelled, drawings: np.ndarray) -> np.ndarray:
     """Eight drawings of each label; eight pictures as seen by the tokenizer, and completed."""
     each = len(drawings) // len(artist.words.labels)
     firsts = [drawings[label * each :][:8] for label in range(len(artist.words.labels))]

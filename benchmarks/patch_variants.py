@@ -115,7 +115,7 @@ def train(name: str, settings: list[str], data: list[str], out: Path) -> dict[in
         out,
         options=Options(checkpoint_every=AT_END, validate_every=AT_END, log_every=1, workers=0),
         device="cpu",
-        on_step=lambda done, _total, _loss: clock.update({done: time.process_time() - started}),
+        on_step=lambda done, _total, _text: clock.update({done: time.process_time() - started}),
     )
     return clock
 

@@ -104,7 +104,7 @@ def study_of(chosen: argparse.Namespace) -> Study | None:
     if chosen.resamplers[0] not in models:
         return None
     diffuser = found_model(chosen.diffuser)
-    taste = {"guidance": chosen.guidance, "steps": chosen.steps, "sampler": chosen.sampler}
+    sampling = {"guidance": chosen.guidance, "steps": chosen.steps, "sampler": chosen.sampler}
     chosen.out.mkdir(parents=True, exist_ok=True)
     return Study(
         models,
@@ -116,7 +116,7 @@ def study_of(chosen: argparse.Namespace) -> Study | None:
         samples=chosen.samples,
         draw=diffusion.sample,
         loss=size_study.velocity_loss,
-        taste={key: value for key, value in taste.items() if value is not None},
+        sampling={key: value for key, value in sampling.items() if value is not None},
         tell=tell,
     )
 
@@ -134,7 +134,7 @@ def measure(chosen: argparse.Namespace) -> None:
             "diffuser": digest(study.diffuser),
             "judge": digest(study.judge),
             "samples": study.samples,
-            "taste": study.taste,
+            "sampling": study.sampling,
         }
         say({"what": "settings", "judge_accuracy": own, **identity})
         for row in run(study, identity, only):

@@ -45,7 +45,7 @@ class Study:
     samples: int = 1000  # pictures drawn from 4 x 4; half from 8 x 8, a quarter from other grids
     draw: Callable[..., Tensor] | None = None  # smalti.diffusion.sample
     loss: Callable[..., float] | None = None  # smalti.explain.size_study.velocity_loss
-    taste: Row = field(default_factory=dict)  # of `draw`: guidance; steps and sampler by default
+    sampling: Row = field(default_factory=dict)  # of `draw`: guidance; steps and sampler by default
     tell: Callable[[str], None] = lambda text: None
     truths: dict[tuple[Size, str], np.ndarray] = field(default_factory=dict)
     reference: Tensor | None = None
@@ -76,8 +76,8 @@ class Study:
         started, parts = time.process_time(), []
         for number, part in enumerate(labels.split(PART)):
             self.tell(f"drawing {path.stem}: {number * PART} of {count}")
-            taste = {**self.taste, **changed}
-            parts.append(self.draw(self.diffuser, part, grid, seed=SEED + number, **taste))
+            sampling = {**self.sampling, **changed}
+            parts.append(self.draw(self.diffuser, part, grid, seed=SEED + number, **sampling))
         z = torch.cat(parts).float()
         judges.store({"z": z, "seconds": time.process_time() - started}, path)
         return z, labels
@@ -87,8 +87,8 @@ class Study:
         return torch.load(self._place(grid, count, changed), weights_only=True)["seconds"]
 
     def _place(self, grid: Size, count: int, changed: Row) -> Path:
-        taste = {**self.taste, **changed}
-        words = [digest(self.diffuser), named(grid), *(f"{k}-{v}" for k, v in taste.items())]
+        sampling = {**self.sampling, **changed}
+        words = [digest(self.diffuser), named(grid), *(f"{k}-{v}" for k, v in sampling.items())]
         return self.folder / f"latents-{'_'.join([*words, str(count)])}.pt"
 
     def features(self, x: Tensor) -> Tensor:

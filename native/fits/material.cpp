@@ -27,7 +27,7 @@ void levels_of_nodes(const BlockGrid &grid, const uint8_t *codes, Nodes &out) {
 }
 
 // Rows first .. last of blocks of the window.
-void draw_rows(const smalti_fits_material_draw_args &args, int64_t first, int64_t last) {
+void render_rows(const smalti_fits_material_render_args &args, int64_t first, int64_t last) {
   const Network network(args);
   const int coarser = args.coarser, features = network.widths[0] - PHASES;
   const Grid grids[2] = {{args.fine_channels, args.fine_scale, args.fine_steps},
@@ -87,7 +87,7 @@ void draw_rows(const smalti_fits_material_draw_args &args, int64_t first, int64_
 
 } // namespace
 
-KERNEL(fits_material_draw) {
+KERNEL(fits_material_render) {
   if (!valid_material(args) || args.top < 0 || args.left < 0) return SMALTI_INVALID;
   if (args.height < 1 || args.width < 1) return SMALTI_OK;
   const int rows = BLOCK_HEIGHT >> args.coarser;
@@ -95,7 +95,7 @@ KERNEL(fits_material_draw) {
   const int64_t count = (args.top + args.height - 1) / rows + 1 - first_row;
   const int64_t chunk = 16384 / (rows * args.width) + 1; // a thread takes no fewer texels
   parallel(args.threads, count, chunk, [&](int64_t first, int64_t last) {
-    draw_rows(args, first_row + first, first_row + last);
+    render_rows(args, first_row + first, first_row + last);
   });
   return SMALTI_OK;
 }

@@ -220,7 +220,7 @@ KERNEL(fits_tables_gradient) {
   return SMALTI_OK;
 }
 
-KERNEL(fits_tables_draw) {
+KERNEL(fits_tables_render) {
   if (!valid(args)) return SMALTI_INVALID;
   const Places places(args);
   const Levels levels = levels_of(args);

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from smalti import extras, registry
 from smalti.codec import Codec, Resizes, Samples, Size, TrainedCodec
+from smalti.files import SMT
 from smalti.smt import open_file
 
 
@@ -60,7 +61,7 @@ def list_codecs() -> list[CodecInfo]:
             cls.summary,
             issubclass(cls, Samples),
             issubclass(cls, Resizes),
-            (".smt", *cls.foreign),
+            (SMT, *cls.foreign),
             cls.efforts,
             *(("models", extras.installed("torch")) if issubclass(cls, TrainedCodec) else ()),
         )

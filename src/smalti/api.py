@@ -21,7 +21,7 @@ from smalti.codec import (
     with_settings,
 )
 from smalti.errors import FormatError, ImageError, OptionError, SmaltiError
-from smalti.files import MAX_PIXELS
+from smalti.files import MAX_PIXELS, SMT
 from smalti.image import as_picture, load, save, to_depth
 from smalti.smt import check_pixels, open_file, write_file
 
@@ -51,7 +51,7 @@ def encode(
     seed: int | None = None,
     on_step: Callable[[int, int], None] | None = None,
     options: Mapping[str, Any] | None = None,
-    suffix: str = ".smt",
+    suffix: str = SMT,
 ) -> bytes:
     """Compress one picture into the bytes of a file.
 
@@ -79,15 +79,15 @@ def encode(
     given = {"effort": effort, "device": device, "seed": seed, "on_step": on_step}
     given = {key: value for key, value in given.items() if value is not None}
     chosen = options_of(codec, {**written, **(options or {}), **given})
-    if suffix not in (".smt", *codec.foreign):
-        known = ", ".join((".smt", *codec.foreign))
+    if suffix not in (SMT, *codec.foreign):
+        known = ", ".join((SMT, *codec.foreign))
         raise OptionError(f"{codec.name} writes {known} files, no {suffix}")
     _check_installed(codec)
     image = as_picture(picture)
     size = _checked_size(image)
     check_texels(codec, size)
     sections = encode_any(codec, image, chosen)
-    if suffix == ".smt":
+    if suffix == SMT:
         return write_file(codec, sections, size)
     return codec.write_foreign(suffix, sections, size)
 

@@ -11,7 +11,7 @@ def need(module: str, *, extra: str, what: str) -> ModuleType:
     """Import an optional package.
 
     Args:
-        module: as in `import module`.
+        module: as in `import module`; one of smalti's own stands for whatever it imports.
         extra: of ours that brings it: "models" for pip install 'smalti[models]'.
         what: needs it, as the sentence begins: "the codec fsq".
 
@@ -21,8 +21,8 @@ def need(module: str, *, extra: str, what: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as cause:
-        package = module.partition(".")[0]
-        if cause.name is None or cause.name.partition(".")[0] != package:
+        package = (cause.name or "").partition(".")[0]
+        if module.partition(".")[0] not in (package, "smalti") or package in ("", "smalti"):
             raise  # installed, and something that it needs itself is not
         raise MissingExtraError(
             f"{what} needs {package}, which is not installed: pip install 'smalti[{extra}]'"

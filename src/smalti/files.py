@@ -19,6 +19,7 @@ WRITTEN_FORMATS = {
     ".bmp": "BMP",
 }
 WRITTEN_SUFFIXES = tuple(WRITTEN_FORMATS)
+SMT = ".smt"  # our own files
 PICTURE_SUFFIXES: tuple[str, ...] = (*WRITTEN_SUFFIXES, ".gif", ".jxl")
 
 # Textures, by their first bytes.

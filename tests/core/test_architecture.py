@@ -54,7 +54,7 @@ MAY_IMPORT = {
         *("fits.tables", "fits.picture", "fits.picture.gpu", "fits.material"),
     },
     "material": {*LEAVES, "codec", "codecs", "fits.material", "smt"},
-    "about": {"codec", "errors", "extras", "registry", "smt"},
+    "about": {"codec", "errors", "extras", "files", "registry", "smt"},
     "api": {
         *LEAVES,
         *("about", "channels", "codec", "container", "models", "registry", "smt", "weights"),

@@ -9,12 +9,12 @@ from smalti import native
 from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import ENGINES, encode_image
 from smalti.bc7.metric import METRICS
+from smalti.bc7.mode6 import encode_mode6
 from smalti.bc7.partitions import PARTITIONS
 from smalti.bc7.reference.decode import decode_block
 from smalti.bc7.reference.encode import encode_block, search_block
 from smalti.bc7.reference.steps import THIRDS, plane, rank
 from smalti.bc7.search import EFFORTS
-from smalti.bc7.seed import encode_seed
 from smalti.errors import OptionError
 
 from bc7_pictures import (
@@ -175,7 +175,7 @@ def test_opaque_and_invisible_texels_stay_so_whatever_the_weights(effort, weight
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_two_engines_are_efforts(engine):
     image = made_alpha(13, 22)
-    assert encode_image(image, effort=engine) == encode_seed(image, engine)
+    assert encode_image(image, effort=engine) == encode_mode6(image, engine)
 
 
 def test_invisible_blocks_are_transparent_black():

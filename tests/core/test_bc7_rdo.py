@@ -12,11 +12,11 @@ from smalti.bc7 import rdo
 from smalti.bc7.decode import decode_blocks, decode_image
 from smalti.bc7.encode import encode_image
 from smalti.bc7.layout import WEIGHTS
+from smalti.bc7.mode6 import encode_mode6
 from smalti.bc7.partitions import PARTITIONS
 from smalti.bc7.reference.decode import decode_block
 from smalti.bc7.reference.rdo import Block, Segment
 from smalti.bc7.reference.rdo_fit import FREE, fit_1, fit_6, indices_1, indices_6
-from smalti.bc7.seed import encode_seed
 from smalti.errors import FormatError, ImageError, OptionError
 from smalti.files import BUNDLED_PICTURES
 
@@ -146,7 +146,7 @@ def test_same_bytes_as_the_readable_twin_on_every_build(case, cat):
     if source == "mixed":
         blocks = blocks.tobytes()
     else:
-        blocks = encode_image(image) if source == "search" else encode_seed(image, "pca")
+        blocks = encode_image(image) if source == "search" else encode_mode6(image, "pca")
     twin = Segment(blocks, image, lagrangian, window, weights).optimise()
     assert twin != blocks
 

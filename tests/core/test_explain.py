@@ -79,13 +79,13 @@ def test_figures_of_every_mode(number):
     texels = (anatomy.texels.astype(np.int64) + 16 * np.eye(16, 4, dtype=np.int64)).clip(0, 255)
     texels = texels.astype(np.uint8)
     for figure in (
-        block.draw(texels, anatomy, data, "block 1,2 of a.png"),
-        colour_line.draw(texels, anatomy, "block 1,2 of a.png"),
+        block.figure(texels, anatomy, data, "block 1,2 of a.png"),
+        colour_line.figure(texels, anatomy, "block 1,2 of a.png"),
     ):
         pixels = drawn(figure)
         assert pixels.shape[1] > pixels.shape[0] > 200
         assert len(set(map(bytes, pixels.reshape(-1, 3)))) > 60
-    figure = block.draw(texels, anatomy, data, "block 1,2 of a.png")
+    figure = block.figure(texels, anatomy, data, "block 1,2 of a.png")
     words = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert sum(word in ("0", "1") for word in words) >= 128
 
@@ -102,14 +102,14 @@ def test_error_map_is_that_of_the_metrics():
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 70), (70, 1), (5, 9)])
 def test_any_size(size):
-    found = dict(bc7.draw_all(picture(*size), effort="fast", name="a.png"))
+    found = dict(bc7.figures(picture(*size), effort="fast", name="a.png"))
     assert set(found) == FIGURES
     assert drawn(found["errors"]).min() < 128
 
 
 def test_every_figure_says_what_it_shows():
     image = picture(24, 40)
-    figures = dict(bc7.draw_all(image, block=(3, 2), effort="fast", name="a.png"))
+    figures = dict(bc7.figures(image, block=(3, 2), effort="fast", name="a.png"))
     texts = {
         name: " ".join(text.get_text() for text in figure.findobj(Text))
         for name, figure in figures.items()
@@ -129,7 +129,7 @@ def test_blocks_with_nothing_to_search():
     image = np.zeros((4, 8, 4), dtype=np.uint8)
     image[:, 4:] = 255
     for column, reason in ((0, "is transparent"), (1, "is exact from the first guess")):
-        figures = dict(bc7.draw_all(image, block=(column, 0), effort="fast", name="a.png"))
+        figures = dict(bc7.figures(image, block=(column, 0), effort="fast", name="a.png"))
         assert set(figures) == FIGURES
         assert reason in figures["simplex"]
         assert isinstance(figures["block"], Figure)
@@ -137,7 +137,7 @@ def test_blocks_with_nothing_to_search():
 
 def test_block_beyond_the_picture():
     with pytest.raises(OptionError, match="block 10,2 is beyond the picture of 10 x 6 blocks"):
-        list(bc7.draw_all(picture(24, 40), block=(10, 2), effort="fast", name="a.png"))
+        list(bc7.figures(picture(24, 40), block=(10, 2), effort="fast", name="a.png"))
 
 
 @pytest.fixture

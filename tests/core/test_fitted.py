@@ -10,7 +10,7 @@ from smalti.codecs.fitted import Fitted, FittedOptions
 from smalti.errors import FormatError, OptionError
 from smalti.files import BUNDLED_PICTURES
 from smalti.fits.picture import coder, file, reference_coder
-from smalti.fits.picture.draw import Canvas
+from smalti.fits.picture.canvas import Canvas
 from smalti.fits.picture.fit import Fit
 from smalti.fits.picture.layout import Layout
 from smalti.fits.picture.network import Network
@@ -136,9 +136,9 @@ def test_decoder_draws_what_the_encoder_saw(fitted):
     network = Network.of(len(LEVELS), 3, 10, max(LEVELS))
     read = file.read(sections, layout, network, threads=2)
     assert np.array_equal(read, np.rint(fitted.values))
-    drawn = Canvas(layout, network, 2).draw(read, network)
+    drawn = Canvas(layout, network, 2).render(read, network)
     steps = network.read(sections[0])
-    seen = fitted.canvas.draw(np.rint(fitted.values), fitted.network.rounded(steps))
+    seen = fitted.canvas.render(np.rint(fitted.values), fitted.network.rounded(steps))
     assert np.array_equal(drawn, seen)
 
 

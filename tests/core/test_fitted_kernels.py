@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from smalti.fits.picture import context, reference, synthesis, upsample, values
-from smalti.fits.picture.draw import Canvas
+from smalti.fits.picture.canvas import Canvas
 from smalti.fits.picture.fit import Fit
 from smalti.fits.picture.layout import Layout
 from smalti.fits.picture.network import Network
@@ -215,13 +215,13 @@ SHAPES = [
 @pytest.mark.parametrize("shape", SHAPES)
 def test_pictures_are_their_twins(shape):
     fit, seen = fit_of(**shape)
-    floats = on_every_build(lambda: (fit.canvas.draw(seen, fit.network),))[0]
+    floats = on_every_build(lambda: (fit.canvas.render(seen, fit.network),))[0]
     arrays = doubles(fit, seen)
     expected = reference.picture(arrays[0], fit.layout, grouped(arrays[1:])).transpose(1, 2, 0)
     np.testing.assert_allclose(floats, expected.clip(0, 1), atol=1e-5)
-    levels = on_every_build(lambda: (fit.canvas.draw(seen, fit.network, np.uint8),))[0]
+    levels = on_every_build(lambda: (fit.canvas.render(seen, fit.network, np.uint8),))[0]
     assert np.array_equal(levels, np.rint(floats * np.float32(255)))
-    threads = Canvas(fit.layout, fit.network, 3).draw(seen, fit.network)
+    threads = Canvas(fit.layout, fit.network, 3).render(seen, fit.network)
     assert np.array_equal(threads, floats)
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from smalti.diffusion import sample
-from smalti.diffusion.draw import Guided
 from smalti.diffusion.noise import first
 from smalti.diffusion.samplers import SAMPLERS, sampler_of
+from smalti.diffusion.sampling import Guided
 from smalti.diffusion.schedule import shift_of, times
 from smalti.errors import OptionError
 from smalti.models.diffuser import Diffuser, DiffuserConfig, time_waves
@@ -101,7 +101,7 @@ def test_pictures_follow_from_the_seed_and_their_number(diffuser):
 def test_many_latents_are_drawn_in_small_batches(diffuser, monkeypatch):
     labels = torch.tensor([1, 2, 3])
     whole = sample(diffuser, labels, (4, 4), steps=2, seed=5)
-    monkeypatch.setattr("smalti.diffusion.draw.MOST_TOKENS", 20)
+    monkeypatch.setattr("smalti.diffusion.sampling.MOST_TOKENS", 20)
     told = []
     parts = sample(
         diffuser, labels, (4, 4), steps=2, seed=5, on_step=lambda *step: told.append(step)

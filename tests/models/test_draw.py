@@ -13,7 +13,6 @@ pytest.importorskip("transformers")
 
 import smalti
 from smalti.artist import labelled, sequences
-from smalti.artist.artist import Artist, Taste, folder_of
 from smalti.artist.canvas import (
     canvas,
     centred,
@@ -22,7 +21,8 @@ from smalti.artist.canvas import (
     seen,
     whole,
 )
-from smalti.artist.train import Lesson, run
+from smalti.artist.language_model import ImageLanguageModel, Sampling, folder_of
+from smalti.artist.train import LmTask, run_recipe
 from smalti.artist.words import DIGITS, Words, words_of_things
 from smalti.cli import main
 from smalti.errors import ImageError, MissingExtraError, OptionError
@@ -65,11 +65,11 @@ def mnist(tmp_path_factory):
 def recipe(tmp_path_factory):
     """A tiny language model on a tokenizer of random weights."""
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("eye") / "eye.safetensors"
-    eye = FsqAutoencoder(FsqConfig(levels=LEVELS, width=8, blocks=1, factor=8))
+    path = tmp_path_factory.mktemp("image_tokenizer") / "image_tokenizer.safetensors"
+    image_tokenizer = FsqAutoencoder(FsqConfig(levels=LEVELS, width=8, blocks=1, factor=8))
     with torch.no_grad():
-        eye.encoder[-1].weight.mul_(20)  # or every picture would be of a few codes
-    eye.save_pretrained(path)
+        image_tokenizer.encoder[-1].weight.mul_(20)  # or every picture would be of a few codes
+    image_tokenizer.save_pretrained(path)
     return recipes.recipe_of("digits-lm", [*TINY, f"tokenizer={path}"])
 
 
@@ -77,9 +77,9 @@ def recipe(tmp_path_factory):
 def trained(mnist, recipe, tmp_path_factory):
     """(folder of the model, losses, what was noted) of an unbroken run."""
     losses, notes = [], []
-    folder = run(
+    folder = run_recipe(
         recipe,
-        mnist,
+        [mnist],
         tmp_path_factory.mktemp("whole"),
         options=Options(log_every=1, checkpoint_every=1000, validate_every=1000),
         device="cpu",
@@ -91,12 +91,12 @@ def trained(mnist, recipe, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def artist(trained):
-    return Artist.from_pretrained(trained[0])
+    return ImageLanguageModel.from_pretrained(trained[0])
 
 
 @pytest.fixture(scope="module")
 def bundled():
-    return Artist.from_pretrained()
+    return ImageLanguageModel.from_pretrained()
 
 
 def smalti_command(monkeypatch, *words):
@@ -160,17 +160,17 @@ def test_captions():
 
 
 def test_sequences_hold_what_they_say(mnist, recipe):
-    eye = FsqAutoencoder.from_pretrained(recipe.tokenizer)
+    image_tokenizer = FsqAutoencoder.from_pretrained(recipe.tokenizer)
     data = labelled.read_mnist(mnist)
     halves = data.pictures, labelled.upper_half(data.pictures)
-    codes = sequences.Codes(*(sequences.encoded(eye, half) for half in halves))
-    lesson = Lesson(recipe, eye, codes, data)
-    vocabulary, words = lesson.vocabulary, lesson.tokenizer
-    again = lesson.learnt(5, 16)
+    codes = sequences.Codes(*(sequences.encoded(image_tokenizer, half) for half in halves))
+    task = LmTask(recipe, image_tokenizer, codes, data)
+    vocabulary, words = task.vocabulary, task.tokenizer
+    again = task.learnt(5, 16)
     kinds = {"draw": 0, "name": 0, "complete": 0}
     length = vocabulary.length(4, 4)
     for step in range(5, 15):
-        batch = lesson.learnt(step, 16)
+        batch = task.learnt(step, 16)
         assert step > 5 or (batch.ids == again.ids).all()
         for ids, targets, weights in zip(batch.ids, batch.targets, batch.weights, strict=True):
             start = ids.tolist().index(vocabulary.start)
@@ -210,7 +210,10 @@ def test_training_lowers_the_loss_and_leaves_a_model(trained, recipe):
     assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
     assert "of held-out pictures named" in notes[-1]
     held = json.loads((folder / "config.json").read_text())
-    assert (held["eye"], held["picture_grid"]) == ("eye.safetensors", [4, 4])
+    assert (held["image_tokenizer"], held["picture_grid"]) == (
+        "image_tokenizer.safetensors",
+        [4, 4],
+    )
     assert (held["picture_channels"], held["captions"]["any"]) == (1, "a digit")
 
 
@@ -224,11 +227,13 @@ def test_an_interrupted_run_goes_on_exactly(mnist, recipe, trained, tmp_path, mo
 
     options = Options(log_every=1, checkpoint_every=10, validate_every=1000)
     with pytest.raises(Killed):
-        run(recipe, mnist, tmp_path, options=options, device="cpu", on_step=kill)
+        run_recipe(recipe, [mnist], tmp_path, options=options, device="cpu", on_step=kill)
     with pytest.raises(OptionError, match="belongs to a run with seed 0, not 3"):
-        run(changed(recipe, ["seed=3"]), mnist, tmp_path, options=options, device="cpu")
+        run_recipe(changed(recipe, ["seed=3"]), [mnist], tmp_path, options=options, device="cpu")
     notes = []
-    folder = run(recipe, mnist, tmp_path, options=options, device="cpu", on_note=notes.append)
+    folder = run_recipe(
+        recipe, [mnist], tmp_path, options=options, device="cpu", on_note=notes.append
+    )
     assert notes[0] == "going on after step 30 of 60"
     assert (folder / "model.safetensors").read_bytes() == (
         trained[0] / "model.safetensors"
@@ -244,7 +249,9 @@ def test_ctrl_c_leaves_a_checkpoint(mnist, recipe, tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted, match="after step 4 of 60"):
-        run(recipe, mnist, tmp_path, options=Options(log_every=1), device="cpu", on_step=interrupt)
+        run_recipe(
+            recipe, [mnist], tmp_path, options=Options(log_every=1), device="cpu", on_step=interrupt
+        )
     assert (tmp_path / "digits-lm" / "checkpoint-00000004.pt").is_file()
 
 
@@ -260,13 +267,17 @@ def test_wrong_recipes_are_refused(setting):
 
 
 def test_drawings_follow_from_the_seed_alone(artist):
-    first = artist.draw("a seven", 4, taste=Taste(seed=5))
+    first = artist.generate("a seven", 4, sampling=Sampling(seed=5))
     assert first.shape == (4, 32, 32, 1)
     assert 0 <= first.min() <= first.max() <= 1
-    assert (artist.draw("a seven", 4, taste=Taste(seed=5)) == first).all()
-    assert np.allclose(artist.draw("a seven", 2, taste=Taste(seed=5)), first[:2], atol=1e-3)
-    assert not np.allclose(artist.draw("a seven", 4, taste=Taste(seed=6)), first, atol=0.01)
-    likeliest = artist.draw("the digit 7", 3, taste=Taste(temperature=0, guidance=1))
+    assert (artist.generate("a seven", 4, sampling=Sampling(seed=5)) == first).all()
+    assert np.allclose(
+        artist.generate("a seven", 2, sampling=Sampling(seed=5)), first[:2], atol=1e-3
+    )
+    assert not np.allclose(
+        artist.generate("a seven", 4, sampling=Sampling(seed=6)), first, atol=0.01
+    )
+    likeliest = artist.generate("the digit 7", 3, sampling=Sampling(temperature=0, guidance=1))
     assert (likeliest == likeliest[:1]).all()
 
 
@@ -275,7 +286,7 @@ def test_every_picture_is_well_formed_however_wild(artist):
     ids = artist._continue(
         "a digit",
         torch.full((50, 1), artist.vocabulary.start),
-        Taste(temperature=10, guidance=3),
+        Sampling(temperature=10, guidance=3),
         lambda done, total: steps.append((done, total)),
     )
     assert steps[-1] == (22, 22)
@@ -288,8 +299,8 @@ def test_every_picture_is_well_formed_however_wild(artist):
 
 def test_reading_on_equals_reading_anew(artist):
     """Sampling with a cache and two prompts, against one pass over the whole sequence."""
-    taste = Taste(temperature=0, guidance=2)
-    ids = artist._continue("a two", torch.tensor([[artist.vocabulary.start]]), taste, None)[0]
+    sampling = Sampling(temperature=0, guidance=2)
+    ids = artist._continue("a two", torch.tensor([[artist.vocabulary.start]]), sampling, None)[0]
     logits = []
     for text in ("a two", "a digit"):
         whole = torch.cat([torch.tensor(artist._prompt(text)), ids])
@@ -315,7 +326,7 @@ def test_a_completion_keeps_the_upper_half(artist):
 
 def test_the_trained_model_names_its_pictures(artist, mnist):
     data = labelled.read_mnist(mnist)
-    chances = artist.name(data.pictures[:50])
+    chances = artist.classify(data.pictures[:50])
     assert chances.shape == (50, 10)
     assert np.allclose(chances.sum(1), 1)
 
@@ -325,7 +336,7 @@ def test_the_trained_model_names_its_pictures(artist, mnist):
 )
 def test_wrong_tastes_are_refused(wrong):
     with pytest.raises(OptionError, match=next(iter(wrong))):
-        Taste(**wrong)
+        Sampling(**wrong)
 
 
 # Anybody's pictures.
@@ -369,8 +380,8 @@ def test_canvases():
 def test_the_bundled_model_reads_what_it_drew(bundled):
     right = 0
     for digit in range(10):
-        drawn = bundled.draw(DIGITS.caption(digit), 4, taste=Taste(seed=77))
-        right += int((bundled.name(drawn).argmax(1) == digit).sum())
+        drawn = bundled.generate(DIGITS.caption(digit), 4, sampling=Sampling(seed=77))
+        right += int((bundled.classify(drawn).argmax(1) == digit).sum())
     assert right >= 36
 
 
@@ -428,13 +439,13 @@ def test_damaged_models_are_refused(trained, tmp_path):
     shutil.copytree(trained[0], folder)
     (folder / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(OptionError, match="cannot be loaded"):
-        Artist.from_pretrained(folder)
+        ImageLanguageModel.from_pretrained(folder)
 
 
 def test_without_transformers_a_sentence_says_what_to_install(trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'smalti\[tokens\]'"):
-        Artist.from_pretrained(trained[0])
+        ImageLanguageModel.from_pretrained(trained[0])
 
 
 def test_the_shipped_files_are_small():

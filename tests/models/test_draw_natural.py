@@ -11,9 +11,9 @@ import torch
 pytest.importorskip("transformers")
 
 import smalti
-from smalti.artist.artist import BUNDLED, Artist, Taste, folder_of
 from smalti.artist.labelled import NONE, read_folder
-from smalti.artist.train import run
+from smalti.artist.language_model import BUNDLED, ImageLanguageModel, Sampling, folder_of
+from smalti.artist.train import run_recipe
 from smalti.cli import main
 from smalti.errors import ImageError, OptionError
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
@@ -52,11 +52,11 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("eye") / "eye.safetensors"
-    eye = FsqAutoencoder(FsqConfig(levels=(4, 3), width=8, blocks=1, factor=8))
+    path = tmp_path_factory.mktemp("image_tokenizer") / "image_tokenizer.safetensors"
+    image_tokenizer = FsqAutoencoder(FsqConfig(levels=(4, 3), width=8, blocks=1, factor=8))
     with torch.no_grad():
-        eye.encoder[-1].weight.mul_(20)  # or every picture would be of a few codes
-    eye.save_pretrained(path)
+        image_tokenizer.encoder[-1].weight.mul_(20)  # or every picture would be of a few codes
+    image_tokenizer.save_pretrained(path)
     return recipes.recipe_of("natural-lm", [*TINY, f"tokenizer={path}"])
 
 
@@ -66,7 +66,9 @@ def trained(folder, recipe, tmp_path_factory):
     notes = []
     options = Options(checkpoint_every=1000, validate_every=1000)
     out = tmp_path_factory.mktemp("run")
-    return run(recipe, folder, out, options=options, device="cpu", on_note=notes.append), notes
+    return run_recipe(
+        recipe, [folder], out, options=options, device="cpu", on_note=notes.append
+    ), notes
 
 
 def smalti_command(monkeypatch, *words):
@@ -113,7 +115,7 @@ def test_folders_that_teach_nothing_are_refused(folder, recipe, tmp_path):
     with pytest.raises(OptionError, match="no label of at least 1000"):
         read_folder(recipes.changed(recipe, ["least=1000"]), folder)
     with pytest.raises(OptionError, match=r"side=12; .* takes multiples of 8 texels"):
-        run(recipes.changed(recipe, ["side=12"]), folder, tmp_path, device="cpu")
+        run_recipe(recipes.changed(recipe, ["side=12"]), [folder], tmp_path, device="cpu")
     (tmp_path / "index.csv").write_text("name,label\n")
     with pytest.raises(OptionError, match="no columns file and label"):
         read_folder(recipe, tmp_path)
@@ -127,8 +129,8 @@ def test_a_model_of_colours_draws_completes_and_names(
 ):
     model, notes = trained
     assert "100.0% of held-out pictures named" in notes[-1]
-    artist = Artist.from_pretrained(model)
-    drawn = artist.draw("a sea_ice", 3, taste=Taste(seed=1))
+    artist = ImageLanguageModel.from_pretrained(model)
+    drawn = artist.generate("a sea_ice", 3, sampling=Sampling(seed=1))
     assert drawn.shape == (3, 16, 16, 3)
     out, done = tmp_path / "out.png", tmp_path / "done.png"
     shown = folder / "apple" / "03.png"
@@ -139,33 +141,36 @@ def test_a_model_of_colours_draws_completes_and_names(
     assert smalti.load(done).shape == (16, 16, 3)
     assert smalti_command(monkeypatch, "name", shown, "--model", model) == 0
     assert "03.png: an apple, " in capsys.readouterr().out
-    assert json.loads((model / "config.json").read_text())["eye"] == "eye.safetensors"
+    assert (
+        json.loads((model / "config.json").read_text())["image_tokenizer"]
+        == "image_tokenizer.safetensors"
+    )
 
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_bundled_models_are_small_and_know_their_words(name):
     sizes = [path.stat().st_size for path in folder_of(name).iterdir()]
     assert sum(sizes) < 5e6
-    artist = Artist.from_pretrained(name)
+    artist = ImageLanguageModel.from_pretrained(name)
     assert 1e6 < artist.model.num_parameters() < 5e6
 
 
 def test_the_captions_words_choose_the_model():
-    assert Artist.of_caption("an airplane").channels == 3
-    assert Artist.of_caption("a picture").words.labels == ("airplane", "car")
-    assert Artist.of_caption("a digit").channels == 1
+    assert ImageLanguageModel.of_caption("an airplane").channels == 3
+    assert ImageLanguageModel.of_caption("a picture").words.labels == ("airplane", "car")
+    assert ImageLanguageModel.of_caption("a digit").channels == 1
     with pytest.raises(
         OptionError, match=r"digits-lm knows .*; natural-lm knows an airplane, a car"
     ):
-        Artist.of_caption("a horse")
+        ImageLanguageModel.of_caption("a horse")
 
 
 def test_the_bundled_model_of_things_reads_what_it_drew(tmp_path, monkeypatch, capsys):
-    artist = Artist.from_pretrained("natural-lm")
+    artist = ImageLanguageModel.from_pretrained("natural-lm")
     right = 0
     for label, caption in enumerate(("an airplane", "a car")):
-        drawn = artist.draw(caption, 8, taste=Taste(seed=77))
-        right += int((artist.name(drawn).argmax(1) == label).sum())
+        drawn = artist.generate(caption, 8, sampling=Sampling(seed=77))
+        right += int((artist.classify(drawn).argmax(1) == label).sum())
     assert right >= 12
     out = tmp_path / "car.png"
     assert smalti_command(monkeypatch, "draw", "a car", out, "--seed", "77") == 0

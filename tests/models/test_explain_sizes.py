@@ -109,7 +109,7 @@ def test_figures_say_what_they_show(models):
     shown = size_study.study(models, large=(7, 20, 96))
     size_study.add_real(shown, models.resampler, digits)
     size_study.add_losses(shown, models, digits, count=10)
-    figures = dict(sizes.draw_all(shown))
+    figures = dict(sizes.figures(shown))
     assert set(figures) == {
         *(f"digits-{grid}" for grid in ("4x4", "8x8", "4x10", "10x4")),
         *("latents", "large", "reconstructions", "loss"),

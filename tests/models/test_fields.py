@@ -84,17 +84,23 @@ def test_analysis_is_the_sum_it_says_it_is():
 def test_synthesis_is_the_mean_it_says_it_is():
     torch.manual_seed(0)
     rows, columns = torch.tensor([[-0.3, 0.2]]), torch.tensor([[-0.2, 0.1]])
-    brush = torch.randn(1, 2, 2, 3, 3, 4)
+    coefficients = torch.randn(1, 2, 2, 3, 3, 4)
     y, x = 0.05, -0.1
     drawn = synthesise(
-        brush, rows, columns, torch.tensor([[y]]), torch.tensor([[x]]), (0.1, 0.0), (0.6, 0.6)
+        coefficients,
+        rows,
+        columns,
+        torch.tensor([[y]]),
+        torch.tensor([[x]]),
+        (0.1, 0.0),
+        (0.6, 0.6),
     )
     total, weights = torch.zeros(4), 0.0
     for i, row in enumerate(rows[0]):
         for j, column in enumerate(columns[0]):
             down = atoms(y - row, radius=0.6, count=3, footprint=0.1)
             across = atoms(x - column, radius=0.6, count=3)
-            total += torch.einsum("a,k,akr->r", down, across, brush[0, i, j])
+            total += torch.einsum("a,k,akr->r", down, across, coefficients[0, i, j])
             weights += down[0] * across[0]
     assert torch.allclose(drawn[0, 0, 0], total / weights, atol=1e-5)
 

@@ -132,7 +132,7 @@ def test_training_moves_the_second_stage_alone(first, pictures, tmp_path, latent
         validate_on=[pictures],
         options=Options(workers=0, log_every=1),
         device="cpu",
-        on_step=lambda _done, _total, loss: losses.append(loss),
+        on_step=lambda _done, _total, text: losses.append(float(text.removeprefix("loss "))),
     )
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
     trained, frozen = smalti.load_model(path), PatchAutoencoder.from_pretrained(first)

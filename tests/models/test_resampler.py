@@ -68,8 +68,10 @@ def test_a_texel_of_a_photograph_depends_on_the_latents_around_it_alone():
 
 def test_a_small_drawing_of_many_latents_is_made_in_small_tiles(model, monkeypatch):
     z = torch.randn(1, model.config.latent_channels, 60, 90)
-    tiles, draw = [], model.draw
-    monkeypatch.setattr(model, "draw", lambda t, *rest: tiles.append(t.shape) or draw(t, *rest))
+    tiles, decode_at = [], model.decode_at
+    monkeypatch.setattr(
+        model, "decode_at", lambda t, *rest: tiles.append(t.shape) or decode_at(t, *rest)
+    )
     x = model.decode(z, (4, 6))
     assert x.shape[2:] == (4, 6)
     assert max(h for _, h, *_ in tiles) < 2 * LATENTS + 20

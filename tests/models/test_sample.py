@@ -23,9 +23,12 @@ def tiny(tmp_path_factory):
     """A diffuser and its resampler, both of random weights."""
     folder = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
-    eye, diffuser = folder / "eye.safetensors", folder / "diffuser.safetensors"
-    Resampler(ResamplerConfig(**TINY, atoms=4, texel_width=8)).save_pretrained(eye)
-    config = DiffuserConfig(**TINY, blocks=1, film=16, autoencoder=str(eye))
+    image_tokenizer, diffuser = (
+        folder / "image_tokenizer.safetensors",
+        folder / "diffuser.safetensors",
+    )
+    Resampler(ResamplerConfig(**TINY, atoms=4, texel_width=8)).save_pretrained(image_tokenizer)
+    config = DiffuserConfig(**TINY, blocks=1, film=16, autoencoder=str(image_tokenizer))
     model = Diffuser(config)
     for parameter in model.parameters():  # those that begin as zero hide what the label does
         if not parameter.any():
@@ -103,24 +106,27 @@ def test_mistakes_are_sentences(monkeypatch, capsys, tiny, tmp_path, settings, m
 
 
 def test_a_resampler_of_digits_is_a_codec_too(tiny):
-    eye = tiny.with_name("eye.safetensors")
+    image_tokenizer = tiny.with_name("image_tokenizer.safetensors")
     x = make_picture(1, 40, 33)
-    data = smalti.encode(x, f"resampler:step=0.25,weights={eye}")
+    data = smalti.encode(x, f"resampler:step=0.25,weights={image_tokenizer}")
     assert len(data) < 300  # 4 x 4 latents, whatever the picture's size
-    whole = smalti.decode(data, weights=eye, dtype=np.float32)
+    whole = smalti.decode(data, weights=image_tokenizer, dtype=np.float32)
     assert whole.shape == (40, 33)
-    assert smalti.decode(data, weights=eye, size=(9, 70)).shape == (9, 70)
-    part = smalti.decode(data, weights=eye, window=(5, 6, 7, 8), dtype=np.float32)
+    assert smalti.decode(data, weights=image_tokenizer, size=(9, 70)).shape == (9, 70)
+    part = smalti.decode(data, weights=image_tokenizer, window=(5, 6, 7, 8), dtype=np.float32)
     assert np.abs(part - whole[5:12, 6:14]).max() < 1e-5
 
 
 def test_what_is_for_other_models_says_so(monkeypatch, capsys, tiny, tmp_path):
     """Commands for autoencoders of cells refuse a field and a diffuser in one sentence."""
-    eye = tiny.with_name("eye.safetensors")
+    image_tokenizer = tiny.with_name("image_tokenizer.safetensors")
     for arguments, message in (
-        (("export", eye, tmp_path / "onnx"), "export to ONNX takes models of FsqAutoencoder"),
+        (
+            ("export", image_tokenizer, tmp_path / "onnx"),
+            "export to ONNX takes models of FsqAutoencoder",
+        ),
         (("profile", tiny, "--size", "8"), "is a Diffuser, which neither encodes nor decodes"),
-        (("tokens", tmp_path / "a.png", "--weights", eye), "not of FsqAutoencoder"),
+        (("tokens", tmp_path / "a.png", "--weights", image_tokenizer), "not of FsqAutoencoder"),
     ):
         smalti.save(make_picture(3, 8, 8), tmp_path / "a.png")
         code, printed, errors = run(monkeypatch, capsys, *arguments)
@@ -129,12 +135,14 @@ def test_what_is_for_other_models_says_so(monkeypatch, capsys, tiny, tmp_path):
     from smalti.export.diffusers import AutoencoderSmalti
 
     with pytest.raises(OptionError, match=r"the adapter for diffusers takes .* not of Resampler"):
-        AutoencoderSmalti.from_pretrained(eye)
+        AutoencoderSmalti.from_pretrained(image_tokenizer)
 
 
 def test_a_resampler_is_profiled_at_any_size(monkeypatch, capsys, tiny):
-    eye = tiny.with_name("eye.safetensors")
-    code, printed, _ = run(monkeypatch, capsys, "profile", eye, "--size", "9", "--runs", "1")
+    image_tokenizer = tiny.with_name("image_tokenizer.safetensors")
+    code, printed, _ = run(
+        monkeypatch, capsys, "profile", image_tokenizer, "--size", "9", "--runs", "1"
+    )
     assert code == 0
     assert "decode" in printed
 
@@ -142,8 +150,8 @@ def test_a_resampler_is_profiled_at_any_size(monkeypatch, capsys, tiny):
 @pytest.mark.parametrize(("grid", "size"), [((4, 4), (32, 32)), ((8, 8), (20, 36))])
 def test_bundled_digits_are_those_asked_for(grid, size):
     """The language model that names digits knows nothing of these models."""
-    from smalti.artist.artist import Artist
     from smalti.artist.canvas import seen
+    from smalti.artist.language_model import ImageLanguageModel
 
     labels = torch.arange(10).repeat(2)
     diffuser = models.load_shared(Diffuser, "r2id-mnist")
@@ -151,5 +159,5 @@ def test_bundled_digits_are_those_asked_for(grid, size):
     z = sample(diffuser, labels, grid, seed=5)
     x = to_pictures(resampler.decode(z, size, fit="contain"))
     shown = np.stack([seen(digit, 1, 32) for digit in x])
-    named = Artist.from_pretrained("digits-lm").name(shown).argmax(1)
+    named = ImageLanguageModel.from_pretrained("digits-lm").classify(shown).argmax(1)
     assert (named == labels.numpy()).mean() >= 0.8

@@ -53,16 +53,18 @@ def tiny(name: str, *settings: str) -> Recipe:
 
 def run(recipe, source, out, *, options=EVERY_STEP, on_step=None):
     """The losses of a run, step by step."""
-    losses = []
+    steps = []
 
-    def note(done, total, loss):
-        losses.append(loss)
+    def note(done, total, text):
+        steps.append(done)
         if on_step:
-            on_step(done, total, loss)
+            on_step(done, total, text)
 
     data = [] if recipe.boxes == 1 else [source]
     run_recipe(recipe, data, out, validate_on=[source], options=options, device="cpu", on_step=note)
-    return losses
+    lines = map(json.loads, (out / recipe.name / "log.jsonl").read_text().splitlines())
+    losses = {line["step"]: line["loss"] for line in lines if "loss" in line}
+    return [losses[step] for step in steps]
 
 
 class Killed(Exception):
@@ -70,7 +72,7 @@ class Killed(Exception):
 
 
 def kill_after(step):
-    def on_step(done, total, loss):
+    def on_step(done, total, text):
         if done == step:
             raise Killed
 

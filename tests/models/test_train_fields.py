@@ -49,12 +49,12 @@ def train(name, settings, data, out, steps):
 
 
 @pytest.fixture(scope="module")
-def eye(mnist, tmp_path_factory):
-    return train("r2ir-mnist", DIGITS, [mnist], tmp_path_factory.mktemp("eye"), 3)
+def image_tokenizer(mnist, tmp_path_factory):
+    return train("r2ir-mnist", DIGITS, [mnist], tmp_path_factory.mktemp("image_tokenizer"), 3)
 
 
-def test_a_resampler_of_digits_follows_the_spread_of_its_latents(eye, mnist):
-    model = models.load(eye)
+def test_a_resampler_of_digits_follows_the_spread_of_its_latents(image_tokenizer, mnist):
+    model = models.load(image_tokenizer)
     assert isinstance(model, Resampler)
     assert not torch.equal(model.deviation, torch.ones(3))
     assert not torch.equal(model.mean, torch.zeros(3))
@@ -63,12 +63,17 @@ def test_a_resampler_of_digits_follows_the_spread_of_its_latents(eye, mnist):
     assert torch.allclose(z, model.encode(x), atol=1e-5)
 
 
-def test_a_diffuser_learns_that_resamplers_latents(eye, mnist, tmp_path):
-    settings = (*TINY, "model.latent_channels=3", "model.blocks=1", f"model.autoencoder={eye}")
+def test_a_diffuser_learns_that_resamplers_latents(image_tokenizer, mnist, tmp_path):
+    settings = (
+        *TINY,
+        "model.latent_channels=3",
+        "model.blocks=1",
+        f"model.autoencoder={image_tokenizer}",
+    )
     path = train("r2id-mnist", settings, [mnist], tmp_path, 2)
     model = models.load(path)
     assert isinstance(model, Diffuser)
-    assert model.config.autoencoder == str(eye)
+    assert model.config.autoencoder == str(image_tokenizer)
     assert list((tmp_path / "r2id-mnist" / "validation").glob("*.png"))
     with pytest.raises(
         OptionError, match=r"has 4 cells of 3 numbers, not 4 of 16; set model\.cells"
@@ -146,9 +151,9 @@ def test_recipes_refuse_what_no_model_has(name, setting, message):
         recipes.recipe_of(name, [setting])
 
 
-def test_a_diffuser_refuses_other_labels_and_other_latents(eye, mnist, tmp_path):
+def test_a_diffuser_refuses_other_labels_and_other_latents(image_tokenizer, mnist, tmp_path):
     small = (*TINY, "model.latent_channels=3", "model.blocks=1")
-    settings = (*small, f"model.autoencoder={eye}", "model.classes=5")
+    settings = (*small, f"model.autoencoder={image_tokenizer}", "model.classes=5")
     with pytest.raises(OptionError, match=r"labels up to 9; set model\.classes above"):
         train("r2id-mnist", settings, [mnist], tmp_path, 1)
     with pytest.raises(OptionError, match="r2ir-photos is a resampler of photographs"):

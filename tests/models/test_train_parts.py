@@ -12,10 +12,10 @@ from smalti.errors import OptionError
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
 from smalti.models.patch.model import PatchAutoencoder, PatchConfig
 from smalti.train import launch
+from smalti.train.fused import DoublingConv, GroupNormSilu, HalvingPair, fuse
 from smalti.train.losses import PictureLoss, StructuralRgba, multiscale_ssim, sobel
 from smalti.train.optimizers import Muon, hidden_weights, optimizer_of
 from smalti.train.precision import Precision
-from smalti.train.quick import DoublingConv, GroupNormSilu, HalvingPair, quicken
 from smalti.train.recipes import recipe_of
 from smalti.train.recipes.recipe import Optimization
 
@@ -221,7 +221,7 @@ def test_quick_norm_survives_large_means_and_values():
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_quick_model_is_the_same_function(threads):
     model = small_model()
-    quick = quicken(copy.deepcopy(model))
+    quick = fuse(copy.deepcopy(model))
     kinds = [type(layer) for layer in quick.modules()]
     assert kinds.count(GroupNormSilu) == 6
     assert kinds.count(DoublingConv) == 1
@@ -247,7 +247,7 @@ def test_a_quick_model_is_the_same_function(threads):
 def test_two_convolutions_as_one_are_the_same_up_to_the_border(size):
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.Conv2d(12, 9, 4, stride=2, padding=1))
-    quick = quicken(copy.deepcopy(plain))
+    quick = fuse(copy.deepcopy(plain))
     x = torch.randn(2, 3, *size)
     torch.testing.assert_close(quick(x), plain(x), rtol=1e-5, atol=1e-5)
     for model in (plain, quick):
@@ -259,7 +259,7 @@ def test_two_convolutions_as_one_are_the_same_up_to_the_border(size):
 @pytest.mark.parametrize("name", ["fsq-1m", "fsq-f4", "fsq-f8"])
 def test_tokenizers_of_fewer_tokens(name):
     recipe = recipe_of(name, ["model.width=8"])
-    factor, model = recipe.model.factor, quicken(recipe.build())
+    factor, model = recipe.model.factor, fuse(recipe.build())
     tokens = model.encode(torch.rand(2, 3, 16, 32))
     assert tokens.shape == (2, 16 // factor, 32 // factor)
     assert model.decode(tokens).shape == (2, 3, 16, 32)

@@ -92,7 +92,7 @@ def test_context(size):
     layout = Layout(*size, (5, 4, 3, 2, 2, 1, 0), 32)
     channels = 3
     network = Network.of(7, channels, 8, 5)
-    network.draw(RANDOM)
+    network.initialise(RANDOM)
     for array in network.context:
         array += 0.3 * drawn(*array.shape)
     fit = Fit(

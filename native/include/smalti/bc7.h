@@ -25,16 +25,16 @@ typedef struct smalti_bc7_decode_args {
 SMALTI_API int smalti_bc7_decode(const smalti_bc7_decode_args *args);
 
 /* A picture to mode 6 blocks by the two engines to learn from: `pca`, the line through a block's
- * texels, and `nelder-mead`, a search from there (docs in src/smalti/bc7/seed.py). Edge texels are
+ * texels, and `nelder-mead`, a search from there (docs in src/smalti/bc7/mode6.py). Edge texels are
  * repeated where a side is no multiple of 4. */
-typedef struct smalti_bc7_seed_args {
+typedef struct smalti_bc7_mode6_args {
   const uint8_t *image; /* height x width x 4: R, G, B, A, straight alpha */
   uint8_t *blocks;      /* height / 4 rounded up x width / 4 rounded up x 16 */
   int64_t height, width; /* 1 or more */
   int32_t search;       /* 0: pca; 1: nelder-mead */
   int32_t threads;
-} smalti_bc7_seed_args;
-SMALTI_API int smalti_bc7_seed(const smalti_bc7_seed_args *args);
+} smalti_bc7_mode6_args;
+SMALTI_API int smalti_bc7_mode6(const smalti_bc7_mode6_args *args);
 
 /* Rate-distortion optimisation, in place: blocks that a general compressor makes smaller, at some
  * cost in quality (src/smalti/bc7/rdo.py). A texel of alpha 255 or 0 that the blocks decode to just
@@ -74,7 +74,7 @@ SMALTI_API int smalti_bc7_encode(const smalti_bc7_encode_args *args);
   X(bc7_decode)               \
   X(bc7_encode)               \
   X(bc7_rdo)                  \
-  X(bc7_seed)
+  X(bc7_mode6)
 
 #ifdef __cplusplus
 }

@@ -146,7 +146,7 @@ SMALTI_API int smalti_fits_double_back(const smalti_fits_double_back_args *args)
 
 /* Grids to a picture. A texel's features are the `inner` planes of level 1, doubled once more, then
  * `feature` times the values of the grids of level 0; its colours follow by the network. */
-typedef struct smalti_fits_draw_args {
+typedef struct smalti_fits_render_args {
   const float *coarse; /* inner x ceil(height / 2) x ceil(width / 2), or NULL where inner is 0 */
   const float *fine;   /* own x height x width, or NULL where own is 0 */
   int32_t inner, own;  /* together G, 1 .. 16 */
@@ -159,8 +159,8 @@ typedef struct smalti_fits_draw_args {
   uint8_t *bytes; /* height x width x C or NULL; receives the colours, 0 .. 255 */
   float *floats;  /* the same, 0 .. 1 */
   int32_t threads;
-} smalti_fits_draw_args;
-SMALTI_API int smalti_fits_draw(const smalti_fits_draw_args *args);
+} smalti_fits_render_args;
+SMALTI_API int smalti_fits_render(const smalti_fits_render_args *args);
 
 /* Squared error of a drawn picture and its gradients. */
 typedef struct smalti_fits_distortion_args {
@@ -194,7 +194,7 @@ SMALTI_API int smalti_fits_distortion(const smalti_fits_distortion_args *args);
   X(fits_rate)                 \
   X(fits_double)               \
   X(fits_double_back)          \
-  X(fits_draw)                 \
+  X(fits_render)                 \
   X(fits_distortion)           \
   X(fits_soften)               \
   X(fits_adam)

@@ -18,7 +18,7 @@ extern "C" {
  * .. 16 channels; its numbers are of each layer the weights `outputs inputs`, then the biases. */
 
 /* A window of one mip level. */
-typedef struct smalti_fits_material_draw_args {
+typedef struct smalti_fits_material_render_args {
   const uint8_t *codes; /* the levels of all nodes */
   const float *network;
   const int64_t *level; /* 12, of the mip level's grid level */
@@ -30,8 +30,8 @@ typedef struct smalti_fits_material_draw_args {
   int32_t coarse_channels, coarse_scale, coarse_steps;
   int32_t hidden_1, hidden_2, channels;
   int32_t threads;
-} smalti_fits_material_draw_args;
-SMALTI_API int smalti_fits_material_draw(const smalti_fits_material_draw_args *args);
+} smalti_fits_material_render_args;
+SMALTI_API int smalti_fits_material_render(const smalti_fits_material_render_args *args);
 
 /* How a fit sees nodes: as levels, 0 .. steps; or of nodes in [0, 1] with uniform noise of one step;
  * or these rounded to levels, the gradient passing through. */
@@ -84,7 +84,7 @@ typedef struct smalti_fits_material_adam_args {
 SMALTI_API int smalti_fits_material_adam(const smalti_fits_material_adam_args *args);
 
 #define SMALTI_MATERIALS_KERNELS(X) \
-  X(fits_material_draw)             \
+  X(fits_material_render)             \
   X(fits_material_gradient)         \
   X(fits_material_adam)
 

@@ -50,7 +50,7 @@ SMALTI_API int smalti_fits_tables_gradient(const smalti_fits_tables_gradient_arg
 #define SMALTI_TABLES_PARTS 16
 
 /* The picture at every crossing of some rows and columns. */
-typedef struct smalti_fits_tables_draw_args {
+typedef struct smalti_fits_tables_render_args {
   const float *values;
   const int64_t *table;
   const int32_t *row_halves;
@@ -65,8 +65,8 @@ typedef struct smalti_fits_tables_draw_args {
   int32_t layers;
   int32_t activation;
   int32_t threads;
-} smalti_fits_tables_draw_args;
-SMALTI_API int smalti_fits_tables_draw(const smalti_fits_tables_draw_args *args);
+} smalti_fits_tables_render_args;
+SMALTI_API int smalti_fits_tables_render(const smalti_fits_tables_render_args *args);
 
 /* A table as a file will hold it: each feature rounded to the nearest of steps + 1 equidistant values
  * from its lowest to its highest. */
@@ -81,7 +81,7 @@ SMALTI_API int smalti_fits_tables_round(const smalti_fits_tables_round_args *arg
 
 #define SMALTI_TABLES_KERNELS(X) \
   X(fits_tables_gradient)        \
-  X(fits_tables_draw)            \
+  X(fits_tables_render)            \
   X(fits_tables_round)
 
 #ifdef __cplusplus

@@ -44,7 +44,7 @@ class Labelled:
 def read(
     recipe: LmRecipe,
     folder: Path,
-    tell: Callable[[int, int, str], None] = lambda done, total, text: None,
+    on_step: Callable[[int, int, str], None] = lambda done, total, text: None,
 ) -> Labelled:
     """The pictures that a recipe learns from.
 
@@ -52,7 +52,9 @@ def read(
         OptionError: files are missing, or no label has enough pictures.
         ImageError: a damaged file.
     """
-    return read_mnist(folder) if recipe.pictures == "mnist" else read_folder(recipe, folder, tell)
+    return (
+        read_mnist(folder) if recipe.pictures == "mnist" else read_folder(recipe, folder, on_step)
+    )
 
 
 def read_mnist(folder: Path, part: str = "train") -> Labelled:
@@ -78,7 +80,7 @@ def read_mnist(folder: Path, part: str = "train") -> Labelled:
 def read_folder(
     recipe: LmRecipe,
     folder: Path,
-    tell: Callable[[int, int, str], None] = lambda done, total, text: None,
+    on_step: Callable[[int, int, str], None] = lambda done, total, text: None,
 ) -> Labelled:
     """A folder of pictures with labels: `views` of each, its middle square brought to `side`.
 
@@ -113,7 +115,7 @@ def read_folder(
         places += [labels.index(label) if label in labels else NONE] * len(shown)
         kept_out += [kept] * len(shown)
         if number % 50 == 0:
-            tell(number + 1, len(named), "reading pictures")
+            on_step(number + 1, len(named), "reading pictures")
     held_out, words = np.array(kept_out), words_of_things(labels)
     return Labelled(np.stack(pictures), np.array(places, np.int64), held_out, words)
 

@@ -44,16 +44,21 @@ class Codes:
 
 
 def cached_codes(
-    eye: FsqAutoencoder, pictures: np.ndarray, path: Path, tell: Callable[[int, int, str], None]
+    image_tokenizer: FsqAutoencoder,
+    pictures: np.ndarray,
+    path: Path,
+    on_step: Callable[[int, int, str], None],
 ) -> Codes:
     """Codes of `N H W C` uint8: of the file, if it has those of the same pictures and tokenizer."""
-    made = hashlib.sha256(b"".join(p.cpu().numpy().tobytes() for p in eye.parameters()))
+    made = hashlib.sha256(b"".join(p.cpu().numpy().tobytes() for p in image_tokenizer.parameters()))
     made.update(pictures.tobytes())
     if path.is_file():
         with np.load(path) as stored:
             if str(stored["made"]) == made.hexdigest():
                 return Codes(stored["whole"], stored["cut"])
-    codes = Codes(*(encoded(eye, half, tell) for half in (pictures, upper_half(pictures))))
+    codes = Codes(
+        *(encoded(image_tokenizer, half, on_step) for half in (pictures, upper_half(pictures)))
+    )
     buffer = io.BytesIO()
     np.savez(buffer, whole=codes.whole, cut=codes.cut, made=made.hexdigest())
     write_atomically(path, buffer.getvalue())
@@ -62,19 +67,19 @@ def cached_codes(
 
 @torch.no_grad()
 def encoded(
-    eye: FsqAutoencoder,
+    image_tokenizer: FsqAutoencoder,
     pictures: np.ndarray,
-    tell: Callable[[int, int, str], None] = lambda done, total, text: None,
+    on_step: Callable[[int, int, str], None] = lambda done, total, text: None,
 ) -> np.ndarray:
     """Codes `N h w` uint16 of pictures `N H W C` uint8, grey or RGB."""
-    precision, found = Precision("auto", eye.device), []
+    precision, found = Precision("auto", image_tokenizer.device), []
     for first in range(0, len(pictures), AT_ONCE):
-        levels = torch.from_numpy(pictures[first : first + AT_ONCE]).to(eye.device)
+        levels = torch.from_numpy(pictures[first : first + AT_ONCE]).to(image_tokenizer.device)
         x = (levels.permute(0, 3, 1, 2).float() / 127.5 - 1).expand(-1, 3, -1, -1)
         with precision.autocast():
-            codes = eye.encode(x.contiguous(memory_format=torch.channels_last))
+            codes = image_tokenizer.encode(x.contiguous(memory_format=torch.channels_last))
         found.append(codes.cpu().numpy().astype(np.uint16))
-        tell(first + len(x), len(pictures), "encoding pictures")
+        on_step(first + len(x), len(pictures), "encoding pictures")
     return np.concatenate(found)
 
 

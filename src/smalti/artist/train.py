@@ -1,13 +1,14 @@
 """Training the small language model: captions and pictures' codes in one sequence.
 
-pictures ─eye→ codes ─vocabulary→ ids ─LM→ logits ─cross-entropy→ gradients → averaged weights
+pictures ─tokenizer→ codes ─vocabulary→ ids ─LM→ logits ─cross-entropy→ gradients → averaged weights
 
 The loop, and its guarantees, are those of `smalti.train.loop`.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from torch import Tensor, nn
 
 from smalti import models, weights
 from smalti.artist import labelled, sequences
-from smalti.artist.artist import CHANNELS, EYE, GRID, WORDS, without_bars
 from smalti.artist.labelled import NONE, Labelled
+from smalti.artist.language_model import CHANNELS, GRID, TOKENIZER, WORDS, without_bars
 from smalti.artist.sequences import IGNORED, Batch, Codes, Sequences
 from smalti.artist.words import name_logits
 from smalti.errors import OptionError
@@ -32,29 +33,34 @@ from smalti.tokens.vocabulary import ImageVocabulary
 from smalti.train.loop import Options, accelerator_on, train
 from smalti.train.precision import Precision, keep_freed_memory
 from smalti.train.recipes.language import LmRecipe
+from smalti.train.sources import CACHE_MB
 
 MODEL = "model"  # the folder of the result
-EYE_FILE = "eye.safetensors"  # in it, where the picture tokenizer is not a bundled one
+TOKENIZER_FILE = "image_tokenizer.safetensors"  # in it, unless a bundled one is used
 
 
-def run(
+def run_recipe(
     recipe: LmRecipe,
-    data: Path,
+    data: Sequence[str | Path],
     out: Path,
     *,
+    validate_on: Sequence[str | Path] = (),
     options: Options | None = None,
     device: str | None = None,
+    cache_mb: int = CACHE_MB,
     on_step: Callable[[int, int, str], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Path:
     """Train by a recipe, or go on with it; the folder with the model.
 
     Args:
-        data: folder of MNIST's four files, or of labelled pictures (`labelled.read_folder`).
+        data: one folder, of MNIST's four files or of labelled pictures (`labelled.read_folder`).
+        validate_on: nothing: a part of the data is held out.
         out: `out / name` receives checkpoints, `log.jsonl`, the pictures' codes, and in `model`
             what `smalti draw --model` and `smalti.tokens.from_pretrained` read.
         options: how often to log, validate and store, and the precision.
         device: of torch; None is a GPU if there is one.
+        cache_mb: not looked at: all codes of the pictures stay in memory.
         on_step: called with (done, in all, what is being done).
         on_note: called with a sentence.
 
@@ -62,32 +68,38 @@ def run(
         OptionError: no such data, the folder holds another run, or the loss is no longer a number.
         Interrupted: by Ctrl-C or SIGTERM, after a checkpoint.
     """
-    options, tell = options or Options(), on_step or (lambda done, total, text: None)
+    if len(data) != 1 or validate_on:
+        raise OptionError(f"{recipe.name} learns from one folder, named with --data, without --val")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise OptionError(f"{recipe.name} trains in one process; start it without accelerate")
+    options, on_step = options or Options(), on_step or (lambda done, total, text: None)
     place = accelerator_on(device).device
     folder = out / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    pictures = labelled.read(recipe, data, tell)
-    eye = models.load_shared(FsqAutoencoder, recipe.tokenizer, device=str(place))
-    if pictures.pictures.shape[1] % eye.factor:
+    pictures = labelled.read(recipe, Path(data[0]), on_step)
+    image_tokenizer = models.load_shared(FsqAutoencoder, recipe.tokenizer, device=str(place))
+    if pictures.pictures.shape[1] % image_tokenizer.factor:
         raise OptionError(
-            f"side={recipe.side}; {recipe.tokenizer} takes multiples of {eye.factor} texels"
+            f"side={recipe.side}; {recipe.tokenizer} takes multiples of {image_tokenizer.factor} texels"
         )
-    codes = sequences.cached_codes(eye, pictures.pictures, folder / "codes.npz", tell)
-    lesson = Lesson(recipe, eye, codes, pictures)
+    codes = sequences.cached_codes(
+        image_tokenizer, pictures.pictures, folder / "codes.npz", on_step
+    )
+    task = LmTask(recipe, image_tokenizer, codes, pictures)
     return train(
-        lesson,
-        lesson.batches,
+        task,
+        task.batches,
         folder,
         options=options,
         device=device,
-        validation=Naming(lesson, Precision(options.precision, place)),
-        on_step=lambda done, total, loss: tell(done, total, f"{recipe.name}, loss {loss:.4f}"),
+        validation=LmValidation(task, Precision(options.precision, place)),
+        on_step=lambda done, total, loss: on_step(done, total, f"loss {loss:.5f}"),
         on_note=on_note,
     )
 
 
-class Lesson:
+class LmTask:
     """A recipe with what it learns from: all that `train.loop` asks of a recipe.
 
     Pictures that are held out are never trained on.
@@ -96,14 +108,19 @@ class Lesson:
     def __init__(
         self,
         recipe: LmRecipe,
-        eye: FsqAutoencoder,  # its levels are the vocabulary's
+        image_tokenizer: FsqAutoencoder,  # its levels are the vocabulary's
         codes: Codes,
         data: Labelled,
     ) -> None:
-        self.recipe, self.eye, self.codes, self.data = recipe, eye, codes, data
+        self.recipe, self.image_tokenizer, self.codes, self.data = (
+            recipe,
+            image_tokenizer,
+            codes,
+            data,
+        )
         self.words, self.tokenizer = data.words, data.words.tokenizer()
         self.vocabulary = ImageVocabulary.of(
-            self.tokenizer, eye.config.levels, features=recipe.features
+            self.tokenizer, image_tokenizer.config.levels, features=recipe.features
         )
         self.forms = [
             [self.words.ids(self.tokenizer, text) for text in row] for row in self.words.captions()
@@ -146,14 +163,14 @@ class Lesson:
         """The model in float16, its words, and its picture tokenizer or that one's name."""
         bundled = self.recipe.tokenizer in weights.bundled()
         model = model.to(torch.float16)
-        setattr(model.config, EYE, self.recipe.tokenizer if bundled else EYE_FILE)
+        setattr(model.config, TOKENIZER, self.recipe.tokenizer if bundled else TOKENIZER_FILE)
         with without_bars():
             model.save_pretrained(path)
         tokenizer = self.words.tokenizer()
         self.vocabulary.extend(tokenizer)
         tokenizer.save_pretrained(path)
         if not bundled:
-            self.eye.save_pretrained(path / EYE_FILE)
+            self.image_tokenizer.save_pretrained(path / TOKENIZER_FILE)
 
     def _sequences(self, part: np.ndarray) -> Sequences:
         return Sequences(
@@ -190,23 +207,23 @@ class LanguageStep(nn.Module):
         return (losses * batch.weights).sum() / batch.weights.sum()
 
 
-class Naming:
+class LmValidation:
     """What held-out pictures cost in bits a code, as the model predicts them, and what it names."""
 
-    def __init__(self, lesson: Lesson, precision: Precision) -> None:
-        self.lesson, self.precision = lesson, precision
+    def __init__(self, task: LmTask, precision: Precision) -> None:
+        self.task, self.precision = task, precision
 
     @torch.no_grad()
     def run(self, model: transformers.PreTrainedModel) -> tuple[dict[str, float], None, str]:
-        lesson, held_out = self.lesson, self.lesson.held_out
+        task, held_out = self.task, self.task.held_out
         batch = held_out(0, 256).to(model.device)
-        first = lesson.vocabulary.text_size
-        is_code = (batch.targets >= first) & (batch.targets < first + lesson.vocabulary.codes)
+        first = task.vocabulary.text_size
+        is_code = (batch.targets >= first) & (batch.targets < first + task.vocabulary.codes)
         bits = float(losses_of(model, batch, self.precision)[is_code].mean() / math.log(2))
         known = held_out.labels != NONE
         ids = torch.from_numpy(held_out.whole[known])
         with self.precision.autocast():
-            scores = name_logits(model, lesson.tokenizer, lesson.words, ids)
+            scores = name_logits(model, task.tokenizer, task.words, ids)
         named = float((scores.argmax(1).cpu().numpy() == held_out.labels[known]).mean())
         said = f"{named:.1%} of held-out pictures named, {bits:.2f} bits a code"
         return {"bits_a_code": bits, "named": named}, None, said

@@ -5,7 +5,7 @@ decode               blocks -> texels, all eight modes
 encode, search       texels -> blocks, and the numbers of its search at each effort
 metric               what is made least
 rdo                  blocks -> blocks that compress better
-seed                 the two engines "pca" and "nelder-mead"
+mode6                the two engines "pca" and "nelder-mead"
 gpu/                 the encoder as compute shaders
 reference/           readable twins of the kernels, which tests compare with them
 """

@@ -18,7 +18,7 @@ from smalti.bc7.metric import metric as metric_of
 from smalti.bc7.search import EFFORTS
 from smalti.errors import ImageError, OptionError
 
-ENGINES = ("pca", "nelder-mead")  # of mode 6, to learn from: seed.py
+ENGINES = ("pca", "nelder-mead")  # of mode 6, to learn from: mode6.py
 STRIP_TEXELS = 1 << 21  # encoded before progress is told
 
 _encode = native.kernel(
@@ -40,7 +40,7 @@ def encode_image(
 
     image: uint8 (H, W, 4), straight alpha, or (H, W, 3), opaque; edge texels are repeated where a
     side is no multiple of 4. effort: ultrafast, fast, medium, high or best; or "pca",
-    "nelder-mead", two engines of mode 6 for comparison (seed.py), which know the rgba metric only.
+    "nelder-mead", two engines of mode 6 for comparison (mode6.py), which know the rgba metric only.
     metric, weights: what is made least, see `metric.metric`; colour under alpha 0 counts nothing in
     any. rdo: Lagrange multiplier of rdo.optimise, which then makes the blocks compress better; 0 for
     none. on_rows: called with (block rows done, block rows in all).
@@ -69,9 +69,9 @@ def encode_image(
         last = min(first + strip, rows)
         part = image[BLOCK_SIDE * first : BLOCK_SIDE * last]
         if effort in ENGINES:
-            from smalti.bc7.seed import encode_seed  # only who asks for them pays for them
+            from smalti.bc7.mode6 import encode_mode6  # only who asks for them pays for them
 
-            blocks[first:last].reshape(-1)[:] = np.frombuffer(encode_seed(part, effort), np.uint8)
+            blocks[first:last].reshape(-1)[:] = np.frombuffer(encode_mode6(part, effort), np.uint8)
         else:
             _encode(
                 texels=np.ascontiguousarray(part),

@@ -50,26 +50,28 @@ def draw(
         raise OptionError(f"{count} pictures; a sheet has 1 .. {MOST}")
     import numpy as np
 
-    from smalti.artist.artist import Artist, Taste
     from smalti.artist.canvas import whole
+    from smalti.artist.language_model import ImageLanguageModel, Sampling
     from smalti.image.sheet import sheet
 
-    taste = Taste(temperature, guidance, seed)
+    sampling = Sampling(temperature, guidance, seed)
     if model is None:
-        artist = Artist.of_caption(caption, device=device)
+        artist = ImageLanguageModel.of_caption(caption, device=device)
     else:
-        artist = Artist.from_pretrained(model, device=device)
+        artist = ImageLanguageModel.from_pretrained(model, device=device)
     with show.progress() as bar:
 
-        def tell(done: int, total: int) -> None:
+        def on_step(done: int, total: int) -> None:
             bar(done, total, caption)
 
         if complete is None:
-            drawn = artist.draw(caption, count, taste=taste, on_step=tell)
+            drawn = artist.generate(caption, count, sampling=sampling, on_step=on_step)
         else:
             x = streams.load(complete)
             shown = whole(x, artist.channels, artist.side[0])
-            drawn = artist.complete(np.stack([shown] * count), caption, taste=taste, on_step=tell)
+            drawn = artist.complete(
+                np.stack([shown] * count), caption, sampling=sampling, on_step=on_step
+            )
     streams.save(sheet(drawn, scale), picture, suffix)
     name = streams.output_name(picture)
     each = f"{artist.side[1]} x {artist.side[0]} texels"
@@ -97,17 +99,17 @@ def name(
     """
     if not pictures:
         raise OptionError("name at least one picture")
-    from smalti.artist.artist import BUNDLED, Artist
     from smalti.artist.canvas import looks_like_a_digit, seen
+    from smalti.artist.language_model import BUNDLED, ImageLanguageModel
 
-    artists: dict[str, Artist] = {}
+    artists: dict[str, ImageLanguageModel] = {}
     failures = 0
     for path in pictures:
         try:
             x = streams.load(path)
             chosen = model or BUNDLED[0 if looks_like_a_digit(x) else 1]
             if chosen not in artists:
-                artists[chosen] = Artist.from_pretrained(chosen, device=device)
+                artists[chosen] = ImageLanguageModel.from_pretrained(chosen, device=device)
             artist = artists[chosen]
             shown = seen(x, artist.channels, artist.side[0])
         except OptionError:  # of the model
@@ -117,7 +119,7 @@ def name(
             where = streams.input_name(path)
             show.error(str(error) if path.name in str(error) else f"{where}: {error}")
             continue
-        chances = artist.name(shown[None])[0]
+        chances = artist.classify(shown[None])[0]
         best = int(chances.argmax())
         show.note(
             f"{streams.input_name(path)}: {artist.words.caption(best)}, {100 * float(chances[best]):.1f} % "

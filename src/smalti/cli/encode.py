@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from smalti.cli import machine, paths, show, streams
-from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES
+from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, SMT
 
 
 def encode(
@@ -14,7 +14,7 @@ def encode(
     codec: str = "bc7",
     effort: str | None = None,
     out: Path | None = None,
-    suffix: str = ".smt",
+    suffix: str = SMT,
     device: str | None = None,
     seed: int | None = None,
     rdo: float | None = None,

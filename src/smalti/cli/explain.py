@@ -84,7 +84,7 @@ def _bc7(
     from smalti.explain import bc7
 
     chosen = None if block is None else bc7.parse_block(block)
-    return bc7.draw_all(picture, block=chosen, effort=effort, name=name)
+    return bc7.figures(picture, block=chosen, effort=effort, name=name)
 
 
 def _textures(picture: Path, steps: int, name: str) -> list[tuple[str, "Figure"]]:
@@ -99,7 +99,7 @@ def _textures(picture: Path, steps: int, name: str) -> list[tuple[str, "Figure"]
     x = np.broadcast_to(x, (*x.shape[:2], 3))
     with show.progress() as bar:
         found = texture_study.study(x, steps=steps, on_step=bar)
-    return textures.draw_all(to_uint8(x), found.hash, found.latent, found.activations, name=name)
+    return textures.figures(to_uint8(x), found.hash, found.latent, found.activations, name=name)
 
 
 def _sizes(
@@ -116,4 +116,4 @@ def _sizes(
         if real is not None:
             size_study.add_real(shown, models.resampler, real)
             size_study.add_losses(shown, models, real, seed=seed, on_step=bar)
-    return sizes.draw_all(shown)
+    return sizes.figures(shown)

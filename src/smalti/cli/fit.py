@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from smalti.cli import live as watching
 from smalti.cli import paths, show, streams
 from smalti.errors import OptionError
-from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES
+from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, SMT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +66,7 @@ def fit(
         max_pixels: Refuse pictures of more texels than this.
         overwrite: Replace a file that exists; one that you name is replaced without.
     """
-    jobs = paths.plan(inputs, None, True, PICTURE_SUFFIXES, (".smt",), ".smt")
+    jobs = paths.plan(inputs, None, True, PICTURE_SUFFIXES, (SMT,), SMT)
     if len(jobs) != 1:
         raise OptionError(f"{len(jobs)} pictures; a fit is of one")
     [(source, target)] = jobs

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from smalti import settings
 from smalti.cli import geometry, machine, show, streams
 from smalti.errors import FormatError, OptionError
-from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, WRITTEN_SUFFIXES, write_atomically
+from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, SMT, WRITTEN_SUFFIXES, write_atomically
 
 if TYPE_CHECKING:
     from smalti.material import Material
@@ -233,7 +233,7 @@ def export(
 def _pictures(sources: tuple[Path, ...]) -> tuple[dict[str, Path], Path]:
     """Name -> picture of every map, and the file to write."""
     *named, target = sources or (Path(),)
-    if not named or not (streams.is_stream(target) or target.suffix.lower() == ".smt"):
+    if not named or not (streams.is_stream(target) or target.suffix.lower() == SMT):
         raise OptionError("name a folder of maps, or the maps, and last the .smt file to write")
     streams.check_output(target)
     found: list[Path] = []

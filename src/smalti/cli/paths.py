@@ -5,10 +5,10 @@ from pathlib import Path
 
 from smalti.cli import streams
 from smalti.errors import OptionError
-from smalti.files import WRITTEN_SUFFIXES
+from smalti.files import SMT, WRITTEN_SUFFIXES
 from smalti.registry import FOREIGN
 
-FILES = (".smt", *FOREIGN)
+FILES = (SMT, *FOREIGN)
 
 
 def check_new_picture(picture: Path, overwrite: bool, suffix: str) -> None:
@@ -77,7 +77,7 @@ def plan(
         jobs = [
             (path, (out / inner if out else path).with_suffix(suffix)) for path, inner in sources
         ]
-    _check(jobs, may_replace=overwrite or (named is not None and suffix == ".smt"))
+    _check(jobs, may_replace=overwrite or (named is not None and suffix == SMT))
     return jobs
 
 

@@ -73,7 +73,7 @@ def sample(
     import torch
 
     from smalti import api, models
-    from smalti.diffusion import draw
+    from smalti.diffusion import sampling
     from smalti.image.sheet import sheet
     from smalti.models.diffuser import Diffuser
     from smalti.models.pictures import to_pictures
@@ -86,7 +86,7 @@ def sample(
     labels = [_label(text, diffuser.config.classes) for text in label]
     grid = grid or (diffuser.config.cells, diffuser.config.cells)
     with show.progress() as bar:
-        z = draw.sample(
+        z = sampling.sample(
             diffuser,
             torch.tensor([labels[i % len(labels)] for i in range(count)]),
             grid,

@@ -3,17 +3,9 @@
 import dataclasses
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from smalti.cli import show
-from smalti.errors import OptionError
-from smalti.extras import need
-
-if TYPE_CHECKING:
-    from smalti.train.loop import Options
-    from smalti.train.recipes.language import LmRecipe
 
 
 def train(
@@ -68,12 +60,11 @@ def train(
         return launch.start(processes, sys.argv[1:])
     from smalti.train import recipes
     from smalti.train.loop import Interrupted, Options
-    from smalti.train.recipes.language import LmRecipe
-    from smalti.train.run import run_recipe
 
     short = {"steps": steps, "batch": batch, "seed": seed}
     given = {field: value for field, value in short.items() if value is not None}
     chosen = dataclasses.replace(recipes.recipe_of(recipe, set), **given)
+    run_recipe = recipes.runner_of(chosen)
     options = Options(
         precision=precision,
         workers=workers,
@@ -84,10 +75,6 @@ def train(
     )
     try:
         with show.progress() as bar:
-            if isinstance(chosen, LmRecipe):
-                path = _train_language_model(chosen, data, out, options, device, bar)
-                show.note(f"model: {path}")
-                return 0
             path = run_recipe(
                 chosen,
                 data,
@@ -96,7 +83,7 @@ def train(
                 options=options,
                 device=device,
                 cache_mb=cache_mb,
-                on_step=lambda done, total, loss: bar(done, total, f"{recipe}, loss {loss:.5f}"),
+                on_step=lambda done, total, text: bar(done, total, f"{recipe}, {text}"),
                 on_note=show.note,
             )
     except Interrupted as stop:
@@ -105,21 +92,3 @@ def train(
     if os.environ.get("RANK", "0") == "0":
         show.note(f"weights: {path}")
     return 0
-
-
-def _train_language_model(
-    recipe: "LmRecipe",
-    data: tuple[Path, ...],
-    out: Path,
-    options: "Options",
-    device: str | None,
-    bar: Callable[[int, int, str], None],
-) -> Path:
-    if len(data) != 1:
-        raise OptionError(f"{recipe.name} learns from one folder; name it with --data")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise OptionError(f"{recipe.name} trains in one process; start it without accelerate")
-    need("transformers", extra="tokens", what=f"the recipe {recipe.name}")
-    from smalti.artist.train import run
-
-    return run(recipe, data[0], out, options=options, device=device, on_step=bar, on_note=show.note)

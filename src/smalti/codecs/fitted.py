@@ -11,7 +11,7 @@ import numpy as np
 from smalti.codec import Codec, EncodeOptions, Size, Window
 from smalti.errors import OptionError
 from smalti.fits.picture import file
-from smalti.fits.picture.draw import Canvas
+from smalti.fits.picture.canvas import Canvas
 from smalti.fits.picture.fit import Fit
 from smalti.fits.picture.layout import Layout
 from smalti.fits.picture.network import Network
@@ -104,7 +104,7 @@ class Fitted(Codec):
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
         layout, network = self._layout(size), self._network(size)
         values = file.read(sections, layout, network)
-        return Canvas(layout, network).draw(values, network)
+        return Canvas(layout, network).render(values, network)
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
@@ -131,7 +131,7 @@ class Fitted(Codec):
             whole = whole.reshape(layout.shapes[grid])
             y, x = top >> level, left >> level
             cut.append(whole[y : y + rows, x : x + columns].reshape(-1))
-        drawn = Canvas(part, network).draw(np.concatenate(cut), network)
+        drawn = Canvas(part, network).render(np.concatenate(cut), network)
         y, x = window.top - top, window.left - left
         return np.ascontiguousarray(drawn[y : y + window.height, x : x + window.width])
 

@@ -4,6 +4,6 @@ from smalti.extras import need_torch
 
 need_torch(what="diffusion")
 
-from smalti.diffusion.draw import sample  # noqa: E402
+from smalti.diffusion.sampling import sample  # noqa: E402
 
 __all__ = ["sample"]

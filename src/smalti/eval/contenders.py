@@ -17,6 +17,7 @@ from smalti.container import HASH_BYTES
 from smalti.errors import ImageError, OptionError, WeightsError
 from smalti.eval.baselines import BASELINES
 from smalti.eval.results import title
+from smalti.files import SMT
 from smalti.image import as_picture
 
 
@@ -81,7 +82,7 @@ class Contender:
 
     @property
     def suffix(self) -> str:
-        return BASELINES[self.codec.name].suffix if self.is_baseline else ".smt"
+        return BASELINES[self.codec.name].suffix if self.is_baseline else SMT
 
     @property
     def version(self) -> str:

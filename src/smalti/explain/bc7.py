@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import encode_image
 from smalti.bc7.layout import BLOCK_BYTES, BLOCK_SIDE, block_grid
-from smalti.bc7.reference.seed import trace_block
-from smalti.bc7.seed import ENGINES, encode_seed
+from smalti.bc7.mode6 import ENGINES, encode_mode6
+from smalti.bc7.reference.mode6 import trace_block
 from smalti.errors import OptionError
 from smalti.explain import block as block_figure
 from smalti.explain import colour_line, error_map, pipeline, simplex
@@ -24,7 +24,7 @@ from smalti.explain.anatomy import dissect
 from smalti.image import as_picture, to_uint8
 
 
-def draw_all(
+def figures(
     picture: np.ndarray, *, block: tuple[int, int] | None = None, effort: str, name: str
 ) -> Iterator[tuple[str, Figure | str]]:
     """Yield (name, figure) for each figure; a sentence in place of one that cannot be drawn.
@@ -37,7 +37,7 @@ def draw_all(
         OptionError: an unknown effort, or a block beyond the picture.
     """
     image = as_rgba(picture)
-    encoded = {engine: encode_seed(image, engine) for engine in ENGINES}
+    encoded = {engine: encode_mode6(image, engine) for engine in ENGINES}
     encoded[effort] = encode_image(image, effort=effort)
     height, width = image.shape[:2]
     decoded = {key: decode_image(data, height, width) for key, data in encoded.items()}
@@ -56,16 +56,16 @@ def draw_all(
     anatomy = dissect(data)
     where = f"block {column},{row} of {name}"
 
-    yield "line", colour_line.draw(texels, anatomy, where)
+    yield "line", colour_line.figure(texels, anatomy, where)
     if texels[:, 3].any():
         trace = trace_block(texels, good_enough=0)
         if trace.steps:
-            yield "simplex", simplex.draw(trace, where)
+            yield "simplex", simplex.figure(trace, where)
         else:
             yield "simplex", f"{where} is exact from the first guess: nothing to search"
         yield (
             "pipeline",
-            pipeline.draw(
+            pipeline.figure(
                 image, block, texels, anatomy.texels,
                 name=name, effort=effort, trace=trace_block(texels), mode=anatomy.number,
             ),
@@ -73,8 +73,8 @@ def draw_all(
     else:
         for figure in ("simplex", "pipeline"):
             yield figure, f"{where} is transparent: nothing to search"
-    yield "block", block_figure.draw(texels, anatomy, data, where)
-    yield "errors", error_map.draw(image, decoded, block, name)
+    yield "block", block_figure.figure(texels, anatomy, data, where)
+    yield "errors", error_map.figure(image, decoded, block, name)
 
 
 def as_rgba(picture: np.ndarray) -> np.ndarray:

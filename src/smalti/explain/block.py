@@ -18,7 +18,7 @@ FIELD_COLOURS = {
 }  # fmt: skip
 
 
-def draw(texels: np.ndarray, anatomy: Anatomy, block: bytes, where: str) -> Figure:
+def figure(texels: np.ndarray, anatomy: Anatomy, block: bytes, where: str) -> Figure:
     """Draw a block of 16 bytes from its texels to its bits and back.
 
     texels: uint8 (16, 4), the original ones. where: which block this is, for the title.

@@ -14,7 +14,7 @@ from smalti.explain.drawing import GREY, INK, SUBSET_COLOURS, headline
 PADDING = 0.08  # of the colours' spread, on each side
 
 
-def draw(texels: np.ndarray, anatomy: Anatomy, where: str) -> Figure:
+def figure(texels: np.ndarray, anatomy: Anatomy, where: str) -> Figure:
     """Draw the block's colours in RGB space, and in the plane where they spread most.
 
     texels: uint8 (16, 4), the original ones. where: which block this is, for the title.

@@ -46,7 +46,7 @@ def psnr(rms: np.ndarray) -> float:
     return 10 * math.log10(255**2 / mse) if mse else math.inf
 
 
-def draw(
+def figure(
     original: np.ndarray, decoded: dict[str, np.ndarray], block: tuple[int, int], name: str
 ) -> Figure:
     """Draw the picture and the map of each decoded one, all to one scale.

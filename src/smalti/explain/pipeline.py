@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from smalti.bc7.reference.seed import Trace
-from smalti.bc7.seed import ENGINES, GOOD_ENOUGH
+from smalti.bc7.mode6 import ENGINES, GOOD_ENOUGH
+from smalti.bc7.reference.mode6 import Trace
 from smalti.explain.drawing import BLUE, GREEN, GREY, INK, ORANGE, headline, over_checker, swatches
 from smalti.explain.simplex import UNIT
 
@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 13.5, 5.5  # inches, and the units of everything below
 UPPER, MIDDLE, LOWER = 3.7, 2.25, 0.8  # heights of the rows of boxes
 
 
-def draw(
+def figure(
     original: np.ndarray,
     block: tuple[int, int],
     texels: np.ndarray,

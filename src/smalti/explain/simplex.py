@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from smalti.bc7.reference.seed import SeedBlock, Step, Trace
-from smalti.bc7.seed import GOOD_ENOUGH
+from smalti.bc7.mode6 import GOOD_ENOUGH
+from smalti.bc7.reference.mode6 import Mode6Block, Step, Trace
 from smalti.explain.drawing import BLUE, GREEN, INK, ORANGE, PURPLE, RED, headline
 
 GRID = 72  # points of the landscape a side; each is a block rounded and measured
@@ -22,7 +22,7 @@ PATH = "#c1121f"  # of the best vertex
 UNIT = 255.0**2  # levels squared: an error in 0 .. 1 units is an integer error through this
 
 
-def draw(trace: Trace, where: str) -> Figure:
+def figure(trace: Trace, where: str) -> Figure:
     """Draw a trace that has steps. where: which block this is, for the title."""
     figure = Figure(figsize=(12.5, 6.1))
     first, last = trace.first_error / UNIT, trace.error / UNIT
@@ -95,7 +95,7 @@ def _limits(points: np.ndarray) -> tuple[tuple[float, float], tuple[float, float
     return tuple(zip(middle - half, middle + half, strict=True))
 
 
-def _error(block: SeedBlock, point: np.ndarray) -> int:
+def _error(block: Mode6Block, point: np.ndarray) -> int:
     return block.round_and_choose(np.clip(point, 0, 255))[0]
 
 

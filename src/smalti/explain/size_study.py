@@ -21,7 +21,7 @@ from smalti.models.layers.fields import centres
 from smalti.models.pictures import to_pictures
 from smalti.train import field_data
 
-Draw = Callable[..., Tensor]  # (diffuser, labels, grid, *, seed) -> latents, as diffusion.sample
+Sample = Callable[..., Tensor]  # (diffuser, labels, grid, *, seed) -> latents, as diffusion.sample
 Loss = Callable[..., float]  # (diffuser, latents, labels, t, *, seed), as velocity_loss
 
 GRIDS: tuple[Size, ...] = ((4, 4), (8, 8), (4, 10), (10, 4))
@@ -36,7 +36,7 @@ class Models:
 
     resampler: nn.Module
     diffuser: nn.Module
-    draw: Draw
+    sample: Sample
     loss: Loss
 
 
@@ -111,14 +111,14 @@ def study(
     for done, grid in enumerate(GRIDS):
         if on_step:
             on_step(done, total, f"digits from {grid[0]}x{grid[1]} latents")
-        z = models.draw(models.diffuser, labels, grid, seed=seed)
+        z = models.sample(models.diffuser, labels, grid, seed=seed)
         shown.drawn.append(_decoded(models.resampler, z, grid, tuple(labels.tolist())))
     if large is not None:
         label, cells, texels = large
         if on_step:
             on_step(len(GRIDS), total, f"{texels}x{texels} from {cells}x{cells} latents")
         started = time.process_time()
-        z = models.draw(models.diffuser, torch.tensor([label]), (cells, cells), seed=seed)
+        z = models.sample(models.diffuser, torch.tensor([label]), (cells, cells), seed=seed)
         picture = _levels(models.resampler.decode(z, (texels, texels)))[0]
         seconds = time.process_time() - started
         shown.large = LargePicture(label, _cells(z)[0], picture, seconds)

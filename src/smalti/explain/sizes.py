@@ -17,7 +17,7 @@ STRIP = 100  # texels that a row is high at least, as it is stored
 COLOURS = (BLUE, RED, GREEN, ORANGE)
 
 
-def draw_all(shown: SizesShown) -> list[tuple[str, Figure | str]]:
+def figures(shown: SizesShown) -> list[tuple[str, Figure | str]]:
     """Every figure by name, or why there is none."""
     drawn: list[tuple[str, Figure | str]] = [
         (f"digits-{_name(d.grid)}", digits(d)) for d in shown.drawn

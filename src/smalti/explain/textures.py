@@ -15,7 +15,7 @@ COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE)
 TALLEST = 4.2  # inches, of a panel
 
 
-def draw_all(
+def figures(
     original: np.ndarray,
     hash_fit: WatchedFit,
     latent_fit: WatchedFit,

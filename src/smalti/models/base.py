@@ -31,6 +31,7 @@ class Model(nn.Module):
     factor: ClassVar[int]  # height and width of a picture must be multiples of this
     channels: ClassVar[int]  # of a picture: 3 RGB, 4 RGBA
     sized: ClassVar[bool] = False  # `decode` takes the size to draw at as well
+    earlier_names: ClassVar[dict[str, str]] = {}  # of layers, in weights files of before: today's
 
     def __init__(self, config: Any = None) -> None:
         super().__init__()
@@ -95,11 +96,16 @@ class Model(nn.Module):
                 tensors, fields = cls.from_original(tensors), {}
         try:
             model = cls(config_of(cls.Config, fields))
-            model.load_state_dict({key: value.to(dtype) for key, value in tensors.items()})
+            model.load_state_dict({cls._key(k): value.to(dtype) for k, value in tensors.items()})
         except MISFITS as cause:
             reason = str(cause).partition("\n")[0]
             raise WeightsError(f"{path.name} does not fit {cls.__name__}: {reason}") from cause
         return model.to(device, dtype).eval()
+
+    @classmethod
+    def _key(cls, key: str) -> str:
+        layer, dot, rest = key.partition(".")
+        return cls.earlier_names.get(layer, layer) + dot + rest
 
     @classmethod
     def from_original(cls, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

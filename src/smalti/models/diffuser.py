@@ -41,17 +41,17 @@ class DiffuserConfig:
         if self.width % self.heads:
             raise OptionError(f"width={self.width}; it is a multiple of heads={self.heads}")
 
-    def check_fits(self, eye: ResamplerConfig) -> None:
+    def check_fits(self, autoencoder: ResamplerConfig) -> None:
         """Refuse a resampler that has other latents.
 
         Raises:
             OptionError: another number of channels or cells, or a resampler of photographs.
         """
-        if not eye.places:
+        if not autoencoder.places:
             raise OptionError(f"{self.autoencoder} is a resampler of photographs, without a frame")
-        if (eye.latent_channels, eye.cells) != (self.latent_channels, self.cells):
+        if (autoencoder.latent_channels, autoencoder.cells) != (self.latent_channels, self.cells):
             raise OptionError(
-                f"{self.autoencoder} has {eye.cells} cells of {eye.latent_channels} numbers, not "
+                f"{self.autoencoder} has {autoencoder.cells} cells of {autoencoder.latent_channels} numbers, not "
                 f"{self.cells} of {self.latent_channels}; set model.cells and model.latent_channels"
             )
 

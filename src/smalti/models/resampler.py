@@ -1,6 +1,7 @@
 """R2IR v2: pictures as fields over a small grid of latents, read and drawn at any size."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -83,6 +84,7 @@ class Resampler(Model):
     Config = ResamplerConfig
     factor = 1
     sized = True
+    earlier_names: ClassVar = {"see": "embed", "brush": "to_atoms", "glance": "attention_out"}
 
     def __init__(self, config: ResamplerConfig | None = None) -> None:
         super().__init__(config)
@@ -90,7 +92,7 @@ class Resampler(Model):
         self.channels = c.channels
         seen = c.channels * c.atoms**2 + 2 * c.atoms
         whole = c.channels * c.atoms**2 if c.places else 0
-        self.see = nn.Linear(seen + 4 * c.places + whole, c.width)
+        self.embed = nn.Linear(seen + 4 * c.places + whole, c.width)
         self.encoder = nn.ModuleList(FeedForward(c.width) for _ in range(c.encoder_blocks))
         self.to_latent = nn.Sequential(nn.RMSNorm(c.width), nn.Linear(c.width, c.latent_channels))
         self.register_buffer("mean", torch.zeros(c.latent_channels))
@@ -101,11 +103,11 @@ class Resampler(Model):
             for _ in range(c.mixing_blocks)
         )
         self.norm = nn.RMSNorm(c.width)
-        self.brush = nn.Linear(c.width, c.atoms**2 * c.texel_width)
+        self.to_atoms = nn.Linear(c.width, c.atoms**2 * c.texel_width)
         if c.places:
             self.query = nn.Linear(4 * c.places, c.width)
             self.key_value = nn.Linear(c.width, 2 * c.width)
-            self.glance = nn.Linear(c.width, c.texel_width)
+            self.attention_out = nn.Linear(c.width, c.texel_width)
         else:  # how wide each latent's distribution is, a logistic one, in steps of its rounding
             self.log_scale = nn.Parameter(torch.zeros(c.latent_channels))
         self.footprint = nn.Linear(2, c.texel_width)
@@ -114,7 +116,7 @@ class Resampler(Model):
         self.colour = nn.Sequential(nn.RMSNorm(c.texel_width), nn.Linear(c.texel_width, c.channels))
 
     def halves(self) -> tuple[int, int]:
-        parts = (self.see, self.encoder, self.to_latent)
+        parts = (self.embed, self.encoder, self.to_latent)
         reading = sum(p.numel() for part in parts for p in part.parameters())
         return reading, sum(p.numel() for p in self.parameters()) - reading
 
@@ -163,13 +165,13 @@ class Resampler(Model):
         rows, columns = (centres(n, s).to(x.device) for n, s in zip((h, w), extent, strict=True))
         ys, xs = (centres(n, s).to(x.device) for n, s in zip(x.shape[2:], extent, strict=True))
         steps = (extent[0] / x.shape[2], extent[1] / x.shape[3])
-        whole = self.survey(x)
+        whole = self.global_features(x)
         z = x.new_empty(len(x), h, w, self.config.latent_channels)
         for down in spans(h, tile):
             i = near(ys, rows[down], self.radius)
             for across in spans(w, tile):
                 j = near(xs, columns[across], self.radius)
-                z[:, down, across] = self.look(
+                z[:, down, across] = self.encode_at(
                     x[:, :, i, j],
                     ys[i],
                     xs[j],
@@ -229,7 +231,7 @@ class Resampler(Model):
         sides = texel if footprint is None else (footprint, footprint)
         rows, columns = centres(h, extent[0]).to(z.device), centres(w, extent[1]).to(z.device)
         t = self.tokens(z.permute(0, 2, 3, 1), rows[None], columns[None])
-        glimpse = self.glimpse(t)
+        memory = self.memory(t)
         picture = z.new_empty(len(z), self.channels, height, width)
         radii = self.radii(extent, (h, w))
         tiles = [max(1, min(tile, LATENTS * n // m)) for n, m in zip(size, (h, w), strict=True)]
@@ -237,14 +239,14 @@ class Resampler(Model):
             i = near(rows, ys[down], radii[0])
             for across in spans(width, tiles[1]):
                 j = near(columns, xs[across], radii[1])
-                drawn = self.draw(
+                drawn = self.decode_at(
                     t[:, i, j],
                     rows[None, i],
                     columns[None, j],
                     ys[None, down],
                     xs[None, across],
                     sides,
-                    glimpse,
+                    memory,
                     radii,
                 )
                 picture[:, :, down, across] = drawn.permute(0, 3, 1, 2)
@@ -258,7 +260,7 @@ class Resampler(Model):
 
     # What training uses as well: coordinates as they come, B of them or 1 for all, tokens last.
 
-    def survey(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B S"] | None:
+    def global_features(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B S"] | None:
         """The lowest waves of whole pictures, which every latent is told."""
         if not self.config.places:
             return None
@@ -267,7 +269,7 @@ class Resampler(Model):
         seen = analyse(x, ys, xs, middle, middle, radius=1.0, count=self.config.atoms)
         return seen.flatten(1) / (x.shape[2] * x.shape[3])
 
-    def look(
+    def encode_at(
         self,
         x: Float[Tensor, "B C H W"],
         ys: Float[Tensor, " H"],
@@ -292,7 +294,7 @@ class Resampler(Model):
         if c.places:
             parts += [waves(rows, columns, count=c.places), whole[:, None, None]]
         shape = (len(x), rows.shape[1], columns.shape[1], -1)
-        t = self.see(torch.cat([part.expand(shape).to(x.dtype) for part in parts], -1))
+        t = self.embed(torch.cat([part.expand(shape).to(x.dtype) for part in parts], -1))
         for block in self.encoder:
             t = block(t)
         return self.to_latent(t)
@@ -315,14 +317,14 @@ class Resampler(Model):
             t = block(t, rows, columns)
         return self.norm(t)
 
-    def glimpse(self, t: Float[Tensor, "B h w C"]) -> Summary | None:
+    def memory(self, t: Float[Tensor, "B h w C"]) -> Summary | None:
         """All that the linear attention takes from the tokens."""
         if not self.config.places:
             return None
         key, value = self.key_value(t.flatten(1, 2)).chunk(2, -1)
         return summary(key, value, heads=self.config.heads)
 
-    def draw(
+    def decode_at(
         self,
         t: Float[Tensor, "B h w C"],
         rows: Float[Tensor, "b h"],
@@ -330,7 +332,7 @@ class Resampler(Model):
         ys: Float[Tensor, "b m"],
         xs: Float[Tensor, "b n"],
         footprint: tuple[Tensor | float, Tensor | float],
-        glimpse: Summary | None,
+        memory: Summary | None,
         radii: tuple[float, float] | None = None,
     ) -> Float[Tensor, "B m n C"]:
         """Texels at rows and columns of points, each with a footprint of height and width.
@@ -339,14 +341,14 @@ class Resampler(Model):
             radii: of what a latent draws, downwards and across; `radius` by default.
         """
         c = self.config
-        brush = self.brush(t).unflatten(-1, (c.atoms, c.atoms, c.texel_width))
+        coefficients = self.to_atoms(t).unflatten(-1, (c.atoms, c.atoms, c.texel_width))
         radii = radii or (self.radius, self.radius)
-        feature = synthesise(brush, rows, columns, ys, xs, footprint, radii)
-        if glimpse is not None:
+        feature = synthesise(coefficients, rows, columns, ys, xs, footprint, radii)
+        if memory is not None:
             q = waves(ys, xs, count=c.places, footprint=footprint).to(t.dtype)
             q = F.silu(self.query(q))
-            seen = read(q.flatten(1, 2), glimpse).unflatten(1, q.shape[1:3])
-            feature = feature + self.glance(seen)
+            seen = read(q.flatten(1, 2), memory).unflatten(1, q.shape[1:3])
+            feature = feature + self.attention_out(seen)
         sides = [torch.as_tensor(s, device=t.device).reshape(-1) for s in footprint]
         size = (torch.stack(sides, -1).to(t.dtype) * c.frame).log2().clamp(*TRAINED_SIZES)
         feature = feature + self.footprint(size)[:, None, None]

@@ -11,7 +11,7 @@ losses      functions of a reconstruction and its target
 optimizers  AdamW, Muon, and SNOO around either
 checkpoints two of them, atomic, checked
 progress    log, validation pictures, TensorBoard
-quick       the same functions of a model's layers, in less time
+fused       the same functions of a model's layers, in less time
 """
 
 from smalti.extras import need_torch

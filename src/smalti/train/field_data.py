@@ -81,17 +81,17 @@ class DigitValidation:
 class DrawnValidation:
     """Digits 0 .. 9, drawn: a picture to look at, and the spread of the latents, which is 1."""
 
-    def __init__(self, eye: Resampler) -> None:
-        self.eye = eye
+    def __init__(self, autoencoder: Resampler) -> None:
+        self.autoencoder = autoencoder
 
     @torch.no_grad()
     def run(self, model: Diffuser) -> tuple[dict[str, float], np.ndarray, str]:
         from smalti.diffusion import sample
 
-        cells, side = model.config.cells, self.eye.config.frame
+        cells, side = model.config.cells, self.autoencoder.config.frame
         labels = torch.arange(model.config.classes, device=model.device).repeat(4)
         z = sample(model, labels, (cells, cells), seed=0)
-        x = self.eye.decode(z.to(self.eye.device), (side, side))
+        x = self.autoencoder.decode(z.to(self.autoencoder.device), (side, side))
         rows = [_levels(row) for row in x.split(model.config.classes)]
         return {"deviation": float(z.std())}, _in_rows(rows), ""
 

@@ -22,10 +22,10 @@ from smalti.interrupts import StopSignals
 from smalti.models.base import Model
 from smalti.train import checkpoints
 from smalti.train.data import Batches, prefetched
+from smalti.train.fused import fuse
 from smalti.train.optimizers import follow, optimizer_of
 from smalti.train.precision import Precision, keep_freed_memory
 from smalti.train.progress import Log, Validation
-from smalti.train.quick import quicken
 from smalti.train.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Options:
     validate_every: int = 200  # steps
     log_every: int = 10  # steps
     compile: bool = False  # by torch.compile: minutes first, needs a C++ compiler on a CPU
-    quick: bool = True  # the rewritten layers of `quick`, unless compiled
+    fused: bool = True  # the layers of `fused`, unless compiled
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_every", "validate_every", "log_every"):
@@ -97,13 +97,13 @@ def train(
     start = run.restore(folder)
     first = accelerator.process_index * recipe.batch
     x_of = partial(run.batches, first=first, count=recipe.batch)
-    teller = None
+    reporter = None
     if accelerator.is_main_process:
         for left_over in folder.glob(".*.tmp"):  # of a run that was killed while it wrote
             left_over.unlink()
-        teller = Teller(folder, start, run, validation, on_step=on_step, on_note=on_note)
+        reporter = Reporter(folder, start, run, validation, on_step=on_step, on_note=on_note)
     losses: list[Tensor] = []
-    with StopSignals() as signals, teller.log if teller else nullcontext():
+    with StopSignals() as signals, reporter.log if reporter else nullcontext():
         for done, x in enumerate(
             prefetched(x_of, start, recipe.steps, options.workers), start=start + 1
         ):
@@ -120,21 +120,21 @@ def train(
                         f"the loss is no longer a number at step {done}; lower the learning rate "
                         "(--set optimizer.lr=... optimizer.lr_muon=...) in another folder (--out)"
                     )
-                if teller:
-                    teller.tell(done, loss)
-            if teller and validates:
-                teller.validate(done)
-            if teller and stores:
+                if reporter:
+                    reporter.report(done, loss)
+            if reporter and validates:
+                reporter.validate(done)
+            if reporter and stores:
                 checkpoints.store(folder, done, run.state(done))
             if stop and done < recipe.steps:
                 raise Interrupted(f"after step {done} of {recipe.steps}")
-    if teller:
+    if reporter:
         recipe.save(run.averaged(), recipe.result(folder))
     accelerator.wait_for_everyone()
     return recipe.result(folder)
 
 
-class Teller:
+class Reporter:
     """What the first process tells of a run: to the log, and to the caller."""
 
     def __init__(
@@ -156,7 +156,7 @@ class Teller:
         if self.log.board is None:
             self.note(f"log: {self.log.path}; with `pip install tensorboard`, TensorBoard's too")
 
-    def tell(self, done: int, loss: float) -> None:
+    def report(self, done: int, loss: float) -> None:
         recipe, now = self.run.recipe, time.perf_counter()
         pictures = (done - self.counted) * recipe.batch * self.run.accelerator.num_processes
         numbers = {
@@ -195,7 +195,7 @@ class Run:
         keep_freed_memory()
         torch.manual_seed(recipe.seed)
         model = recipe.first_model(batches).to(device, memory_format=torch.channels_last)
-        self.model = quicken(model) if options.quick and not options.compile else model
+        self.model = fuse(model) if options.fused and not options.compile else model
         self.precision = Precision(options.precision, device)
         self.step_module = accelerator.prepare_model(recipe.step_module(self.model, self.precision))
         # After the line above, which may move the weights: Muon holds views of them.

@@ -18,7 +18,7 @@ def run_recipe(
     options: Options | None = None,
     device: str | None = None,
     cache_mb: int = CACHE_MB,
-    on_step: Callable[[int, int, float], None] | None = None,
+    on_step: Callable[[int, int, str], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Path:
     """Train by a recipe, into the folder `out / name`; the path of the weights.
@@ -28,6 +28,7 @@ def run_recipe(
             nothing for boxes alone.
         validate_on: the same kinds, for validation; the five bundled pictures without.
         cache_mb: memory for decoded pictures, in each process.
+        on_step: called with (steps done, steps in all, the loss in words), in the first process.
 
     The rest is `loop.train`'s.
 
@@ -37,6 +38,7 @@ def run_recipe(
     """
     recipe.check_data(data, validate_on)
     validation = recipe.validation(data, validate_on)
+    report = on_step and (lambda done, total, loss: on_step(done, total, f"loss {loss:.5f}"))
     return train(
         recipe,
         recipe.batches(data, cache_mb),
@@ -44,6 +46,6 @@ def run_recipe(
         options=options,
         device=device,
         validation=validation,
-        on_step=on_step,
+        on_step=report,
         on_note=on_note,
     )

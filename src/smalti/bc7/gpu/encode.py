@@ -19,7 +19,7 @@ def encode_image(image: np.ndarray, *, effort: str = "fast", device: str = "gpu"
 
     image: uint8 (H, W, 4), straight alpha. effort: ultrafast, fast or medium, the search of
     `smalti.bc7.encode.encode_image` for its rgba metric, or pca or nelder-mead, that of
-    `smalti.bc7.seed.encode_seed`; their guarantees for alpha hold here too. All arithmetic is
+    `smalti.bc7.mode6.encode_mode6`; their guarantees for alpha hold here too. All arithmetic is
     float32, which decides near ties differently now and then: the same mean error, other bytes.
 
     device: "gpu", the fastest adapter here, or "gpu:" and part of an adapter's name. pca and

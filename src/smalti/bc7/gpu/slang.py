@@ -1,4 +1,4 @@
-"""The engines `pca` and `nelder-mead` of smalti/bc7/seed.py as a Slang kernel, through slangpy."""
+"""The engines `pca` and `nelder-mead` of smalti/bc7/mode6.py as a Slang kernel, through slangpy."""
 
 import functools
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from smalti.bc7.layout import BLOCK_BYTES, block_grid
-from smalti.bc7.seed import ENGINES
+from smalti.bc7.mode6 import ENGINES
 from smalti.errors import OptionError
 from smalti.extras import need
 
@@ -95,8 +95,8 @@ class Gpu:
         return blocks.to_numpy().tobytes()
 
     def _compile(self) -> "slangpy.ComputeKernel":
-        source = (resources.files("smalti.bc7.gpu") / "shaders" / "seed.slang").read_text("utf-8")
-        module = self._device.load_module_from_source("seed", source)
+        source = (resources.files("smalti.bc7.gpu") / "shaders" / "mode6.slang").read_text("utf-8")
+        module = self._device.load_module_from_source("mode6", source)
         program = self._device.link_program([module], [module.entry_point("encode")])
         return self._device.create_compute_kernel(program)
 

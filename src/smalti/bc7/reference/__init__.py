@@ -2,6 +2,6 @@
 
 decode                        a block to texels
 encode, steps, pack           texels to a block
-seed                          the engines "pca" and "nelder-mead"
+mode6                         the engines "pca" and "nelder-mead"
 rdo, rdo_book, _fit, _rate    blocks to blocks that compress better
 """

@@ -33,7 +33,7 @@ _GRIDS = {
 }  # fmt: skip
 _NETWORK = {"hidden_1": "i32", "hidden_2": "i32", "channels": "i32"}
 _draw = native.kernel(
-    "fits_material_draw", codes="in u8", network="in f32", level="in i64", out="out f32", top="i64",
+    "fits_material_render", codes="in u8", network="in f32", level="in i64", out="out f32", top="i64",
     left="i64", height="i64", width="i64", coarser="i32", repeat="i32", **_GRIDS, **_NETWORK,
     threads="i32",
 )  # fmt: skip
@@ -50,7 +50,7 @@ _adam_nodes = native.kernel(
 )  # fmt: skip
 
 
-def draw(
+def render(
     layout: "Layout", codes: np.ndarray, network: np.ndarray, level: np.ndarray, coarser: int,
     window: tuple[int, int, int, int],
 ) -> np.ndarray:  # fmt: skip

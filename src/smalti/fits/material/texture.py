@@ -34,7 +34,7 @@ class NeuralTexture:
                 f"{rows} rows and {columns} columns of mip level {mip}"
             )
         level, coarser = divmod(mip, 2)
-        return kernels.draw(
+        return kernels.render(
             self.layout, self.codes, self._network, self._table[level], coarser,
             (top, left, height, width),
         )  # fmt: skip

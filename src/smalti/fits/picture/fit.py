@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from smalti.fits.picture import context, synthesis, upsample, values
-from smalti.fits.picture.draw import FEATURE, Canvas
+from smalti.fits.picture.canvas import FEATURE, Canvas
 from smalti.fits.picture.layout import Layout
 from smalti.fits.picture.network import Network
 
@@ -108,7 +108,7 @@ class Fit:
         self.weight = np.ones((1, 1, 1), np.float32) if weight is None else weight
         self.lmbda, self.seed, self.done, self.steps = lmbda, seed, 0, steps
         self.whole_from = steps - int(FINISH * steps)  # the step at which values become whole
-        network.draw(np.random.default_rng(seed))
+        network.initialise(np.random.default_rng(seed))
         self.values = np.zeros(layout.count, np.float32)
         self.canvas = Canvas(layout, network, threads)
         self.threads = self.canvas.threads
@@ -190,7 +190,7 @@ class Fit:
 
     def distortion(self, seen: np.ndarray, network: Network) -> float:
         """Mean squared error of the 8-bit picture of flat values, weighted."""
-        drawn = self.canvas.draw(seen, network, np.uint8).transpose(2, 0, 1)
+        drawn = self.canvas.render(seen, network, np.uint8).transpose(2, 0, 1)
         error = np.divide(drawn, 255, dtype=np.float32)
         error -= self.image
         np.square(error, out=error)

@@ -55,7 +55,7 @@ class Network:
             )
         return cls(groups[0], groups[1], groups[2], tuple(parts))
 
-    def draw(self, random: np.random.Generator) -> None:
+    def initialise(self, random: np.random.Generator) -> None:
         """Random weights to start a fit from."""
 
         def fill(matrix: np.ndarray, gain: float) -> None:

@@ -102,7 +102,7 @@ class Session:
 
     def picture(self) -> np.ndarray:
         """The reconstruction `C H W` as a file written now would have it, but for rounded weights."""
-        drawn = self.fit.canvas.draw(np.rint(self.fit.values), self.fit.network)
+        drawn = self.fit.canvas.render(np.rint(self.fit.values), self.fit.network)
         return drawn.transpose(2, 0, 1)
 
     def sections(self) -> list[bytes]:

@@ -7,7 +7,7 @@ to level 1, are doubled once more on the way. A texel is
               └──────────dense─────────────┴─ colour - 1/2
 
 Multiply-adds a texel, of G grids, K hidden units and C channels: (G + C) K + G C, and 6 for each
-grid that is doubled. The kernels are `native/fits/draw.cpp` and `distortion.cpp`, the readable twins
+grid that is doubled. The kernels are `native/fits/render.cpp` and `distortion.cpp`, the readable twins
 `reference.picture` and `reference.colour`.
 """
 
@@ -27,7 +27,7 @@ _inputs = {
     "width": "i64",
 }  # fmt: skip
 _draw = native.kernel(
-    "fits_draw", **_inputs, bytes="out u8?", floats="out f32?", threads="i32"
+    "fits_render", **_inputs, bytes="out u8?", floats="out f32?", threads="i32"
 )  # fmt: skip
 _distortion = native.kernel(
     "fits_distortion", **_inputs, target="in f32", weight="in f32?", d_doubled="out f32?",
@@ -54,7 +54,7 @@ class Features:
         }  # fmt: skip
 
 
-def draw(
+def render(
     features: Features, network: np.ndarray, hidden: int, picture: np.ndarray, threads: int
 ) -> None:
     """The picture `H W C`: uint8, or float32 in [0, 1].

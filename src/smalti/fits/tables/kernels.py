@@ -26,7 +26,7 @@ _gradient = native.kernel(
     levels="i32", layers="i32", activation="i32", rooms="i32", threads="i32",
 )  # fmt: skip
 _draw = native.kernel(
-    "fits_tables_draw", **_READS, picture="out f32", network="i64", rows="i64", columns="i64",
+    "fits_tables_render", **_READS, picture="out f32", network="i64", rows="i64", columns="i64",
     levels="i32", layers="i32", activation="i32", threads="i32",
 )  # fmt: skip
 _round = native.kernel(
@@ -74,7 +74,7 @@ class Gradient:
         return float(self.given["losses"].sum())
 
 
-def draw(shape: "Shape", values: np.ndarray, down: Axis, across: Axis) -> np.ndarray:
+def render(shape: "Shape", values: np.ndarray, down: Axis, across: Axis) -> np.ndarray:
     """The picture `R K C` in [0, 1] at every crossing of R rows and K columns."""
     picture = np.empty(
         (down.weights.shape[1], across.weights.shape[1], shape.widths[-1]), np.float32

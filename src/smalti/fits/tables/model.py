@@ -150,6 +150,6 @@ class TextureModel:
             for left in range(0, len(columns), BLOCK):
                 part = columns[left : left + BLOCK]
                 across = self.shape.axis(part, vertical=False, size=size)
-                drawn = kernels.draw(self.shape, self.values, down, across)
+                drawn = kernels.render(self.shape, self.values, down, across)
                 picture[top : top + BLOCK, left : left + BLOCK] = drawn
         return picture

@@ -147,7 +147,7 @@ def outer(
 
 
 def synthesise(
-    brush: Float[Tensor, "B h w a k r"],
+    coefficients: Float[Tensor, "B h w a k r"],
     rows: Float[Tensor, "b h"],
     columns: Float[Tensor, "b w"],
     ys: Float[Tensor, "b m"],
@@ -157,14 +157,16 @@ def synthesise(
 ) -> Float[Tensor, "B m n r"]:
     """Texels at (ys, xs): means of what the points (rows, columns) draw there, by their windows.
 
-    Point p draws Σ_ak brush_ak a_a(y - p_y) a_k(x - p_x). The windows' weights are made to sum to
-    1: a softmax attention of texels to points, in which only offsets count. `radii` are those of
-    the atoms downwards and across.
+    Point p draws Σ_ak coefficients_ak a_a(y - p_y) a_k(x - p_x). The windows' weights are made to
+    sum to 1: a softmax attention of texels to points, in which only offsets count. `radii` are
+    those of the atoms downwards and across.
     """
-    down = _shares(ys, rows, footprint[0], radii[0], brush.shape[3]).to(brush.dtype)
-    across = _shares(xs, columns, footprint[1], radii[1], brush.shape[4]).to(brush.dtype)
-    batch = len(brush)
-    drawn = torch.einsum("bnwk,bhwakr->bnhar", across.expand(batch, -1, -1, -1), brush)
+    down = _shares(ys, rows, footprint[0], radii[0], coefficients.shape[3]).to(coefficients.dtype)
+    across = _shares(xs, columns, footprint[1], radii[1], coefficients.shape[4]).to(
+        coefficients.dtype
+    )
+    batch = len(coefficients)
+    drawn = torch.einsum("bnwk,bhwakr->bnhar", across.expand(batch, -1, -1, -1), coefficients)
     return torch.einsum("bmha,bnhar->bmnr", down.expand(batch, -1, -1, -1), drawn)
 
 

@@ -4,8 +4,10 @@ Costs are CPU seconds of one thread of a machine with AVX-512 and bfloat16 produ
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from smalti.errors import OptionError
+from smalti.extras import need
 from smalti.train.recipes.coarse import COARSE_RECIPES
 from smalti.train.recipes.fields import FIELD_RECIPES, FieldRecipe
 from smalti.train.recipes.fsq import FSQ_RECIPES
@@ -33,3 +35,13 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe | FieldRecipe |
     if name not in known:
         raise OptionError(f"unknown recipe {name!r}; known: {', '.join(known)}")
     return changed(known[name](), settings)
+
+
+def runner_of(recipe: Recipe | FieldRecipe | LmRecipe) -> Callable[..., Path]:
+    """What trains by a recipe: `train.run.run_recipe`, or another function of its arguments.
+
+    Raises:
+        MissingExtraError: something that it needs is not installed.
+    """
+    module = need(recipe.runner, extra=recipe.extra, what=f"the recipe {recipe.name}")
+    return module.run_recipe

@@ -29,6 +29,8 @@ VALIDATED = 200  # digits of the test part
 class FieldRecipe(ABC):
     """What both kinds have: everything that decides the weights, apart from the pictures."""
 
+    runner: ClassVar[str] = Recipe.runner
+    extra: ClassVar[str] = Recipe.extra
     learns_from: ClassVar[str] = "MNIST"
 
     name: str
@@ -137,7 +139,7 @@ class DiffuserRecipe(FieldRecipe):
     def batches(
         self, data: Sequence[str | Path], cache_mb: int
     ) -> Callable[[torch.device], DigitBatches]:
-        digits = Digits(Path(data[0]), "train", self._eye().config.frame)
+        digits = Digits(Path(data[0]), "train", self._autoencoder().config.frame)
         if digits.labels.max() >= self.model.classes:
             raise OptionError(
                 f"{data[0]} has labels up to {int(digits.labels.max())}; set model.classes above that"
@@ -147,18 +149,20 @@ class DiffuserRecipe(FieldRecipe):
     def validation(
         self, data: Sequence[str | Path], validate_on: Sequence[str | Path]
     ) -> DrawnValidation:
-        return DrawnValidation(self._eye())
+        return DrawnValidation(self._autoencoder())
 
     def step_module(self, model: Diffuser, precision: Precision) -> DiffuserStep:
         return DiffuserStep(self, model, precision)
 
-    def _eye(self) -> Resampler:
-        """What sees the digits, if it is of a kind that the diffuser can draw for."""
-        eye = load_shared(Resampler, self.model.autoencoder)
-        self.model.check_fits(eye.config)
-        if eye.channels != 1:
-            raise OptionError(f"{self.model.autoencoder} is of {eye.channels} channels, not grey")
-        return eye
+    def _autoencoder(self) -> Resampler:
+        """The autoencoder of the digits, if it is of a kind that the diffuser can draw for."""
+        autoencoder = load_shared(Resampler, self.model.autoencoder)
+        self.model.check_fits(autoencoder.config)
+        if autoencoder.channels != 1:
+            raise OptionError(
+                f"{self.model.autoencoder} is of {autoencoder.channels} channels, not grey"
+            )
+        return autoencoder
 
 
 def r2ir_mnist() -> ResamplerRecipe:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from smalti.errors import OptionError
 from smalti.train.recipes.recipe import Optimization, Recipe
@@ -19,6 +20,9 @@ class LmRecipe:
     defaults are digits-lm's: smalti train digits-lm --data MNIST
     1.2 CPU seconds a step of one thread without AVX-512.
     """
+
+    runner: ClassVar[str] = "smalti.artist.train"
+    extra: ClassVar[str] = "tokens"
 
     name: str = "digits-lm"
     tokenizer: str = "fsq-digits"  # of the pictures: a bundled set of weights or a file

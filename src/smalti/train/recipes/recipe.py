@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -59,6 +59,9 @@ class Optimization:
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights, apart from the pictures."""
+
+    runner: ClassVar[str] = "smalti.train.run"  # the module whose `run_recipe` trains by it
+    extra: ClassVar[str] = "train"  # what that needs
 
     name: str
     model: Any  # the config of an architecture in BLACK

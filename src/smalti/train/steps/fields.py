@@ -53,12 +53,14 @@ class ResamplerStep(nn.Module):
             )
             ys, xs = (centres(n).to(x.device) for n in x.shape[2:])
             steps = (1 / x.shape[2], 1 / x.shape[3])
-            z = model.look(x, ys, xs, steps, rows, columns, model.survey(x))
+            z = model.encode_at(x, ys, xs, steps, rows, columns, model.global_features(x))
             z, bits = self._rounded(z) if recipe.rate else self._standardised(z)
             t = model.tokens(z, rows, columns)
             ys, xs, height, width = parts(len(x), recipe.texels, frame, finer)
             ys, xs, height, width = (v.to(x.device) for v in (ys, xs, height, width))
-            y = model.draw(t, rows, columns, ys, xs, (height[:, 0], width[:, 0]), model.glimpse(t))
+            y = model.decode_at(
+                t, rows, columns, ys, xs, (height[:, 0], width[:, 0]), model.memory(t)
+            )
         wanted = torch.einsum(
             "bmy,bcyx,bnx->bmnc",
             reading(ys, height, target.shape[2]),
@@ -98,14 +100,16 @@ class DiffuserStep(nn.Module):
         super().__init__()
         self.recipe, self.model, self.precision = recipe, model, precision
         device = str(model.device)
-        self.__dict__["eye"] = load_shared(Resampler, recipe.model.autoencoder, device=device)
+        self.__dict__["autoencoder"] = load_shared(
+            Resampler, recipe.model.autoencoder, device=device
+        )
 
     def forward(self, batch: tuple[Float[Tensor, "B C H W"], Int[Tensor, " B"]]) -> Tensor:
         x, labels = batch
         cells, count = self.model.config.cells, len(x)
         rows, columns = (lines(cells, self.recipe.jitter).to(x.device) for _ in range(2))
         with torch.no_grad(), self.precision.autocast():
-            z = latents(self.eye, 2 * x - 1, rows, columns)
+            z = latents(self.autoencoder, 2 * x - 1, rows, columns)
         knots = torch.randn(count, z.shape[1], cells + 2, cells + 2, device=x.device)
         e = noise(knots, rows, columns)
         # Esser et al. 2024, arXiv 2403.03206, section 3.1: the middle of the path more often.
@@ -120,13 +124,13 @@ class DiffuserStep(nn.Module):
 
 
 def latents(
-    eye: Resampler, x: Float[Tensor, "B C H W"], rows: Tensor, columns: Tensor
+    autoencoder: Resampler, x: Float[Tensor, "B C H W"], rows: Tensor, columns: Tensor
 ) -> Float[Tensor, "B c h w"]:
     """Standardised latents of whole pictures at any rows and columns of points."""
     ys, xs = (centres(n).to(x.device) for n in x.shape[2:])
     steps = (1 / x.shape[2], 1 / x.shape[3])
-    z = eye.look(x, ys, xs, steps, rows, columns, eye.survey(x))
-    return eye.standardised(z).float().permute(0, 3, 1, 2)
+    z = autoencoder.encode_at(x, ys, xs, steps, rows, columns, autoencoder.global_features(x))
+    return autoencoder.standardised(z).float().permute(0, 3, 1, 2)
 
 
 def lines(cells: int, jitter: float) -> Float[Tensor, "1 cells"]:

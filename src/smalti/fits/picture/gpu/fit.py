@@ -13,7 +13,7 @@ from torch import Tensor
 
 from smalti.errors import OptionError
 from smalti.fits.picture import fit as on_cpu
-from smalti.fits.picture.draw import FEATURE
+from smalti.fits.picture.canvas import FEATURE
 from smalti.fits.picture.fit import Fit, Progress
 from smalti.fits.picture.layout import nodes
 from smalti.fits.picture.network import Network

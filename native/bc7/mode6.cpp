@@ -1,5 +1,5 @@
 // Two small mode 6 encoders to learn from: the line through a block's texels, and Nelder and Mead's
-// search from there. src/smalti/bc7/seed.py says what they are, reference/seed.py is the same to
+// search from there. src/smalti/bc7/mode6.py says what they are, reference/mode6.py is the same to
 // read.
 //
 // Texels are in lanes, and every entry of the palette is compared with all of them. Every float in
@@ -45,7 +45,7 @@ struct Block {
   float key[16];     // 16 (error - norm) + index of the nearest entry, of the ends chosen last
   int fixed[2];      // alphas that the two ends must have, or FREE
 
-  bool read(const smalti_bc7_seed_args &args, int64_t row, int64_t column);
+  bool read(const smalti_bc7_mode6_args &args, int64_t row, int64_t column);
   Point principal_ends() const;
   float choose(const float *ends);
   double round_and_choose(const Point &point, float *ends);
@@ -54,7 +54,7 @@ struct Block {
 };
 
 // False if no texel is visible.
-bool Block::read(const smalti_bc7_seed_args &args, int64_t row, int64_t column) {
+bool Block::read(const smalti_bc7_mode6_args &args, int64_t row, int64_t column) {
   int least = 255, greatest = 0, seen = 0;
   int total[3] = {};
   for (int t = 0; t < 16; ++t) {
@@ -279,7 +279,7 @@ void Block::pack(const float *ends, uint8_t *bytes) const {
   __builtin_memcpy(bytes, words, BLOCK_BYTES);
 }
 
-void encode(const smalti_bc7_seed_args &args, int64_t row, int64_t column, uint8_t *bytes) {
+void encode(const smalti_bc7_mode6_args &args, int64_t row, int64_t column, uint8_t *bytes) {
   Block block;
   if (!block.read(args, row, column)) {
     const uint64_t words[2] = {1 << 6, 0}; // mode 6, all the rest zero
@@ -299,7 +299,7 @@ void encode(const smalti_bc7_seed_args &args, int64_t row, int64_t column, uint8
 
 } // namespace
 
-KERNEL(bc7_seed) {
+KERNEL(bc7_mode6) {
   if (args.height < 1 || args.width < 1) return SMALTI_INVALID;
   const int64_t rows = (args.height + 3) / 4, columns = (args.width + 3) / 4;
   parallel(args.threads, rows, CHUNK_BLOCKS / columns + 1, [&](int64_t first, int64_t last) {

@@ -63,11 +63,11 @@ class Canvas:
         last = taps[0] if self.top else np.zeros(4, np.float32)
         return Features(coarse, self.own(values, 0), last)
 
-    def draw(
+    def render(
         self, values: np.ndarray, network: Network, dtype: np.dtype | type = np.float32
     ) -> np.ndarray:
         """The picture `H W C` of flat values: float32 in [0, 1], or uint8."""
         picture = np.empty((self.layout.height, self.layout.width, self.channels), dtype)
         features = self.fill(values, network)
-        synthesis.draw(features, network.parts[0], self.hidden, picture, self.threads)
+        synthesis.render(features, network.parts[0], self.hidden, picture, self.threads)
         return picture

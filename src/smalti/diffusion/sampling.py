@@ -120,8 +120,8 @@ def sample(
     parts, count = [], -(-len(labels) // batch)
     for number, (part, told) in enumerate(zip(x.split(batch), labels.split(batch), strict=True)):
         denoise = Guided.of(diffuser, told.to(device), guidance, interval, rows, columns)
-        tell = None
+        report = None
         if on_step:
-            tell = lambda done, total, first=number: on_step(first * total + done, count * total)  # noqa: E731
-        parts.append(move(denoise, part, visited, tell))
+            report = lambda done, total, first=number: on_step(first * total + done, count * total)  # noqa: E731
+        parts.append(move(denoise, part, visited, report))
     return torch.cat(parts)

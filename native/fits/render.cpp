@@ -38,7 +38,7 @@ void keep_floats(const Segment &segment, int64_t count, float *target) {
 
 } // namespace
 
-KERNEL(fits_draw) {
+KERNEL(fits_render) {
   const Synthesis s(args);
   if (!s.fits()) return SMALTI_INVALID;
   const int64_t chunk = CHUNK_TEXELS / (s.width + 1) + 1;

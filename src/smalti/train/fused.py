@@ -1,6 +1,6 @@
 """The same functions of a model's layers, in less time.
 
-`quicken` replaces pairs of layers of a model's `nn.Sequential`s. Parameters, their names and, up
+`fuse` replaces pairs of layers of a model's `nn.Sequential`s. Parameters, their names and, up
 to rounding, results and gradients stay; so weights files and checkpoints do not show it.
 
     GroupNorm, SiLU                one pass over memory for both (on a CPU)
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from smalti.models.base import Model
 
 
-def quicken(model: Model) -> Model:
+def fuse(model: Model) -> Model:
     """The model itself, with quicker layers in place."""
     for sequence in [m for m in model.modules() if type(m) is nn.Sequential]:
         for i in range(len(sequence) - 1):

@@ -1,4 +1,4 @@
-"""Readable twin of seed.py, one block at a time: the same bits, and every step on the way to them.
+"""Readable twin of mode6.py, one block at a time: the same bits, and every step on the way to them.
 
 `trace_block` also keeps what Nelder-Mead did, which the figures of `smalti explain bc7` show.
 """
@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from smalti.bc7.layout import BLOCK_BYTES, WEIGHTS
-from smalti.bc7.seed import (
+from smalti.bc7.mode6 import (
     CONTRACTION,
     EXPANSION,
     FIRST_STEP,
@@ -36,7 +36,7 @@ class Step:
 class Trace:
     """How a block was found. `point` and `ends` are (8,): R, G, B, A of both ends, 0 .. 255."""
 
-    block: "SeedBlock"
+    block: "Mode6Block"
     first: np.ndarray  # the first guess, unrounded
     first_error: int
     point: np.ndarray  # the best one, unrounded
@@ -46,7 +46,7 @@ class Trace:
 
 
 def encode_block(texels: np.ndarray, engine: str) -> bytes:
-    """Encode uint8 (16, 4) as a mode 6 block, as `seed.encode_seed` does."""
+    """Encode uint8 (16, 4) as a mode 6 block, as `mode6.encode_mode6` does."""
     if not texels[:, 3].any():
         return (1 << 6).to_bytes(BLOCK_BYTES, "little")
     trace = trace_block(texels, engine)
@@ -60,7 +60,7 @@ def trace_block(
 
     good_enough: squared error, in levels of 255, above which `nelder-mead` searches at all.
     """
-    block = SeedBlock(texels)
+    block = Mode6Block(texels)
     point = block.principal_ends()
     error, ends = block.round_and_choose(point)
     trace = Trace(block, point, error, point, error, ends)
@@ -71,7 +71,7 @@ def trace_block(
     return trace
 
 
-class SeedBlock:
+class Mode6Block:
     """16 texels, and the alphas that the two ends must have."""
 
     def __init__(self, texels: np.ndarray) -> None:

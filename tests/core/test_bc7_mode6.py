@@ -7,8 +7,8 @@ from PIL import Image
 
 from smalti import native
 from smalti.bc7.decode import decode_image
-from smalti.bc7.reference.seed import SeedBlock, encode_block, trace_block
-from smalti.bc7.seed import ENGINES, GOOD_ENOUGH, ITERATIONS, encode_seed
+from smalti.bc7.mode6 import ENGINES, GOOD_ENOUGH, ITERATIONS, encode_mode6
+from smalti.bc7.reference.mode6 import Mode6Block, encode_block, trace_block
 from smalti.errors import ImageError, OptionError
 from smalti.eval.metrics import psnr
 from smalti.files import BUNDLED_PICTURES
@@ -57,14 +57,14 @@ def errors_of(image: np.ndarray, blocks: bytes) -> np.ndarray:
 def test_same_bits_as_the_readable_twin_on_noise(engine, alphas):
     image = noise(14, 22, alphas=alphas)
     expected = b"".join(encode_block(texels, engine) for texels in blocks_of(image))
-    (blocks,) = on_every_build(lambda: (np.frombuffer(encode_seed(image, engine), np.uint8),))
+    (blocks,) = on_every_build(lambda: (np.frombuffer(encode_mode6(image, engine), np.uint8),))
     assert blocks.tobytes() == expected
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_same_bits_as_the_readable_twin_on_a_photograph(engine, photograph):
     expected = b"".join(encode_block(texels, engine) for texels in blocks_of(photograph))
-    assert encode_seed(photograph, engine) == expected
+    assert encode_mode6(photograph, engine) == expected
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -73,7 +73,7 @@ def test_threads_change_nothing(engine, photograph, monkeypatch):
     results = []
     for threads in (1, 3):
         monkeypatch.setattr(native, "_threads", threads)
-        results.append(encode_seed(image, engine))
+        results.append(encode_mode6(image, engine))
     assert results[0] == results[1]
 
 
@@ -81,7 +81,7 @@ def test_threads_change_nothing(engine, photograph, monkeypatch):
 def test_another_decoder_reads_the_same_picture(engine, photograph):
     image = photograph.copy()
     image[..., 3] = np.arange(61) * 4
-    blocks = encode_seed(image, engine)
+    blocks = encode_mode6(image, engine)
     assert len(blocks) == 16 * 12 * 16
     bgra = texture2ddecoder.decode_bc7(blocks, 61, 45)
     rgba = np.frombuffer(bgra, dtype=np.uint8).reshape(45, 61, 4)[..., [2, 1, 0, 3]]
@@ -89,7 +89,7 @@ def test_another_decoder_reads_the_same_picture(engine, photograph):
 
 
 def test_nelder_mead_helps_and_is_never_worse(photograph):
-    guessed, searched = (errors_of(photograph, encode_seed(photograph, e)) for e in ENGINES)
+    guessed, searched = (errors_of(photograph, encode_mode6(photograph, e)) for e in ENGINES)
     assert (searched <= guessed).all()
     assert (searched[guessed <= GOOD_ENOUGH] == guessed[guessed <= GOOD_ENOUGH]).all()
     assert (searched < guessed)[guessed > GOOD_ENOUGH].mean() > 0.8
@@ -97,7 +97,7 @@ def test_nelder_mead_helps_and_is_never_worse(photograph):
 
 
 def test_quality_floors(photograph):
-    found = [psnr(photograph, decode_image(encode_seed(photograph, e), 45, 61)) for e in ENGINES]
+    found = [psnr(photograph, decode_image(encode_mode6(photograph, e), 45, 61)) for e in ENGINES]
     assert found[0] >= FLOORS[0], found
     assert found[1] >= FLOORS[1], found
 
@@ -105,21 +105,21 @@ def test_quality_floors(photograph):
 def test_a_line_that_falls_in_one_channel_keeps_its_direction():
     steps = np.arange(16) * 17
     texels = np.stack([steps, 255 - steps, np.full(16, 128), np.full(16, 255)], axis=1)
-    point = SeedBlock(texels).principal_ends().reshape(2, 4)
+    point = Mode6Block(texels).principal_ends().reshape(2, 4)
     assert sorted(map(tuple, np.round(point))) == [(0, 255, 128, 255), (255, 0, 128, 255)]
     image = texels.reshape(4, 4, 4).astype(np.uint8)
-    decoded = decode_image(encode_seed(image, "pca"), 4, 4)
+    decoded = decode_image(encode_mode6(image, "pca"), 4, 4)
     assert np.abs(decoded.astype(int) - image).max() <= 4
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_exact_alpha(engine, photograph):
-    decoded = decode_image(encode_seed(photograph, engine), 45, 61)
+    decoded = decode_image(encode_mode6(photograph, engine), 45, 61)
     assert (decoded[..., 3] == 255).all()
     image = noise(32, 32, alphas=[0, 3, 120, 255])
     image[:8, :8, 3] = 0
     image[8:16, :8, 3] = 255
-    decoded = decode_image(encode_seed(image, engine), 32, 32)
+    decoded = decode_image(encode_mode6(image, engine), 32, 32)
     assert (decoded[image[..., 3] == 0][:, 3] == 0).all()
     assert (decoded[8:16, :8, 3] == 255).all()
 
@@ -141,13 +141,13 @@ def test_trace_tells_each_step():
 
 def test_solid_and_odd_sizes():
     image = np.full((1, 5, 4), (10, 201, 255, 255), dtype=np.uint8)
-    decoded = decode_image(encode_seed(image, "nelder-mead"), 1, 5)
+    decoded = decode_image(encode_mode6(image, "nelder-mead"), 1, 5)
     assert np.abs(decoded.astype(int) - image).max() <= 1
 
 
 def test_refusals():
     with pytest.raises(OptionError, match="unknown engine 'simplex'; known: pca, nelder-mead"):
-        encode_seed(np.zeros((4, 4, 4), dtype=np.uint8), "simplex")
+        encode_mode6(np.zeros((4, 4, 4), dtype=np.uint8), "simplex")
     for wrong in (np.zeros((4, 4, 3), dtype=np.uint8), np.zeros((4, 4, 4)), np.zeros((0, 4, 4))):
         with pytest.raises(ImageError, match="takes uint8 of shape"):
-            encode_seed(wrong, "pca")
+            encode_mode6(wrong, "pca")

@@ -1,6 +1,6 @@
-"""A small language model with eyes and hands: it draws, completes and names pictures.
+"""A small language model that draws, completes and names pictures.
 
-caption ─words→ ids ─LM→ ids of a picture ─vocabulary→ codes ─eye→ picture, and the other way round
+caption ─words→ ids ─LM→ ids of a picture ─vocabulary→ codes ─tokenizer→ picture, and the other way round
 """
 
 import json
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BUNDLED = ("digits-lm", "natural-lm")  # a caption's model is the first that knows its words
-EYE = "eye"  # in a model's config.json: its picture tokenizer, a bundled one or a file beside it
+TOKENIZER = "image_tokenizer"  # in a model's config.json: bundled weights, or a file beside it
 GRID = "picture_grid"  # there too: rows and columns of codes of its pictures
 CHANNELS = "picture_channels"  # 1 grey, 3 RGB
 WORDS = "captions"  # `Words`
 
 
 @dataclass(frozen=True)
-class Taste:
+class Sampling:
     """How a picture is chosen among those that the model holds possible."""
 
     temperature: float = 0.9  # 0: always the likeliest code; 1: as the model believes
@@ -54,7 +54,7 @@ class Taste:
             raise OptionError(f"seed {self.seed}; it is at least 0")
 
 
-class Artist:
+class ImageLanguageModel:
     """A language model grafted with `ImageVocabulary`, its words and its picture tokenizer.
 
     Pictures are `N H W C`, of the channels and the size that the model was trained on: digits are
@@ -65,9 +65,9 @@ class Artist:
         self,
         model: "PreTrainedModel",
         tokenizer: "PreTrainedTokenizerBase",
-        eye: FsqAutoencoder,
+        image_tokenizer: FsqAutoencoder,
     ) -> None:
-        self.model, self.tokenizer, self.eye = model.eval(), tokenizer, eye
+        self.model, self.tokenizer, self.image_tokenizer = model.eval(), tokenizer, image_tokenizer
         self.vocabulary = ImageVocabulary.of_model(model)
         self.rows, self.columns = getattr(model.config, GRID)
         self.channels = getattr(model.config, CHANNELS)
@@ -108,24 +108,24 @@ class Artist:
         except (OSError, ValueError, KeyError, SafetensorError) as cause:
             reason = str(cause).partition("\n")[0]
             raise OptionError(f"{folder} cannot be loaded: {reason}") from cause
-        for key in (EYE, GRID, CHANNELS, WORDS):
+        for key in (TOKENIZER, GRID, CHANNELS, WORDS):
             if getattr(model.config, key, None) is None:
-                raise OptionError(f"{folder} does not tell its {key} in config.json; train it anew")
-        eye = getattr(model.config, EYE)
-        weights = folder / eye if (folder / eye).is_file() else eye
+                raise OptionError(f"{folder} names no {key} in its config.json; train it anew")
+        name = getattr(model.config, TOKENIZER)
+        weights = folder / name if (folder / name).is_file() else name
         return cls(model, tokenizer, load_shared(FsqAutoencoder, weights, device=device))
 
     @property
     def side(self) -> tuple[int, int]:
         """Height and width of its pictures, in texels."""
-        return self.rows * self.eye.factor, self.columns * self.eye.factor
+        return self.rows * self.image_tokenizer.factor, self.columns * self.image_tokenizer.factor
 
-    def draw(
+    def generate(
         self,
         text: str,
         count: int = 1,
         *,
-        taste: Taste | None = None,
+        sampling: Sampling | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> Float[np.ndarray, "count H W C"]:
         """Pictures of a caption. Picture i follows from the seed and i alone, but for rounding.
@@ -140,14 +140,14 @@ class Artist:
         if count < 1:
             raise OptionError(f"{count} pictures; at least 1")
         start = torch.full((count, 1), self.vocabulary.start)
-        return self.pictures_of(self._continue(text, start, taste or Taste(), on_step))
+        return self.pictures_of(self._continue(text, start, sampling or Sampling(), on_step))
 
     def complete(
         self,
         pictures: np.ndarray,
         text: str | None = None,
         *,
-        taste: Taste | None = None,
+        sampling: Sampling | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> Float[np.ndarray, "N H W C"]:
         """Lower halves for the upper halves of pictures; their own lower halves are not looked at.
@@ -159,18 +159,18 @@ class Artist:
             OptionError: as `draw`, or pictures of another size.
         """
         half = self.rows // 2
-        texels = half * self.eye.factor
+        texels = half * self.image_tokenizer.factor
         shown = np.stack([image.to_float(picture) for picture in self._checked(pictures)])
         shown[:, texels:] = 0
         ids = torch.stack([self.vocabulary.sequence(codes) for codes in self.codes_of(shown)])
         given = ids[:, : 1 + half * (self.columns + 1)]
-        ids = self._continue(text or self.words.any, given, taste or Taste(), on_step)
+        ids = self._continue(text or self.words.any, given, sampling or Sampling(), on_step)
         drawn = self.pictures_of(ids)
         drawn[:, :texels] = shown[:, :texels]
         return drawn
 
     @torch.inference_mode()
-    def name(self, pictures: np.ndarray) -> Float[np.ndarray, "N labels"]:
+    def classify(self, pictures: np.ndarray) -> Float[np.ndarray, "N labels"]:
         """How likely each label is, as the word after `a` when the model has seen the picture.
 
         Raises:
@@ -185,17 +185,19 @@ class Artist:
         Raises:
             OptionError: pictures of another size.
         """
-        x = to_tensors(self._checked(pictures), device=self.eye.device).expand(-1, 3, -1, -1)
+        x = to_tensors(self._checked(pictures), device=self.image_tokenizer.device).expand(
+            -1, 3, -1, -1
+        )
         with torch.inference_mode():
-            return self.eye.encode(x.contiguous()).cpu()
+            return self.image_tokenizer.encode(x.contiguous()).cpu()
 
     def pictures_of(self, ids: Int[Tensor, "N L"]) -> Float[np.ndarray, "N H W C"]:
         """Pictures of sequences, each well formed, from `<img_start>` to `<img_end>`."""
         grids = [self.vocabulary.picture(row) for row in ids]
         assert not any(grid.problems for grid in grids)
-        codes = torch.stack([grid.indices for grid in grids]).to(self.eye.device)
+        codes = torch.stack([grid.indices for grid in grids]).to(self.image_tokenizer.device)
         with torch.inference_mode():
-            x_hat = self.eye.decode(codes)
+            x_hat = self.image_tokenizer.decode(codes)
         return to_pictures(x_hat.mean(1, keepdim=True) if self.channels == 1 else x_hat)
 
     def _checked(self, pictures: np.ndarray) -> np.ndarray:
@@ -212,7 +214,7 @@ class Artist:
         self,
         text: str,
         given: Int[Tensor, "N l"],
-        taste: Taste,
+        sampling: Sampling,
         on_step: Callable[[int, int], None] | None,
     ) -> Int[Tensor, "N L"]:
         """Ids of whole pictures that begin with the given ones.
@@ -220,12 +222,12 @@ class Artist:
         Only codes are sampled: where a row or the picture ends is known, so every picture is well
         formed. Guidance: Ho and Salimans 2022, arXiv 2207.12598, equation 6, on logits.
         """
-        prompts = [text] if taste.guidance == 1 else [text, self.words.any]
+        prompts = [text] if sampling.guidance == 1 else [text, self.words.any]
         readers = [_Reader(self.model, self._prompt(prompt), given) for prompt in prompts]
         length = self.vocabulary.length(self.rows, self.columns)
         first, codes = self.vocabulary.text_size, self.vocabulary.codes
         noise = np.stack(
-            [np.random.default_rng((taste.seed, i)).random(length) for i in range(len(given))]
+            [np.random.default_rng((sampling.seed, i)).random(length) for i in range(len(given))]
         )
         ids = given
         for place in range(given.shape[1], length):
@@ -236,8 +238,8 @@ class Artist:
             else:
                 told, *untold = [r.logits()[:, first : first + codes] for r in readers]
                 if untold:
-                    told = untold[0] + taste.guidance * (told - untold[0])
-                new = first + _sample(told, taste.temperature, noise[:, place])
+                    told = untold[0] + sampling.guidance * (told - untold[0])
+                new = first + _sample(told, sampling.temperature, noise[:, place])
             for reader in readers:
                 reader.read(new)
             ids = torch.cat([ids, new], 1)

@@ -14,10 +14,10 @@ minimization", The Computer Journal 7(4), 1965. What else differs from tinyBC:
 - The first step of a value goes down where up would leave 0 .. 1: a simplex with two equal
   vertices never leaves a plane.
 - A simplex whose errors are all equal has nothing left to compare, and stops.
-- Alpha that must be exact (see `encode_seed`) is no variable: 6 dimensions in an opaque block.
+- Alpha that must be exact (see `encode_mode6`) is no variable: 6 dimensions in an opaque block.
 
 All arithmetic is exact or float64 in a fixed order: the same picture gives the same blocks on every
-machine, and `reference.seed.encode_block`, the readable twin of native/bc7/seed.cpp, the same bits.
+machine, and `reference.mode6.encode_block`, the readable twin of native/bc7/mode6.cpp, the same bits.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ CONTRACTION = 0.55
 SHRINK = 0.45
 
 _encode = native.kernel(
-    "bc7_seed",
+    "bc7_mode6",
     image="in u8",
     blocks="out u8",
     height="i64",
@@ -48,7 +48,7 @@ _encode = native.kernel(
 )
 
 
-def encode_seed(image: np.ndarray, engine: str = "nelder-mead") -> bytes:
+def encode_mode6(image: np.ndarray, engine: str = "nelder-mead") -> bytes:
     """Encode a picture into ceil(height / 4) * ceil(width / 4) mode 6 blocks in row-major order.
 
     image: uint8 (H, W, 4), straight alpha; edge texels are repeated where a side is no multiple of
