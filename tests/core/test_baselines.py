@@ -106,7 +106,14 @@ def test_usual_settings_exist(name):
 
 @pytest.mark.parametrize(
     "text",
-    ["jpeg:quality=0", "webp:quality=101", "avif:speed=11", "jxl:effort=0", "jpeg:subsampling=420"],
+    [
+        "jpeg:quality=0",
+        "webp:quality=101",
+        "avif:speed=11",
+        "avif:tune=eye",
+        "jxl:effort=0",
+        "jpeg:subsampling=420",
+    ],
 )
 def test_settings_out_of_range_are_refused(text):
     name, _, settings = text.partition(":")
