@@ -62,7 +62,7 @@ def list_codecs() -> list[CodecInfo]:
             issubclass(cls, Samples),
             issubclass(cls, Resizes),
             (SMT, *cls.foreign),
-            cls.efforts,
+            tuple(cls.efforts),
             *(("models", extras.installed("torch")) if issubclass(cls, TrainedCodec) else ()),
         )
         for cls in classes

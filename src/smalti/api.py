@@ -20,7 +20,7 @@ from smalti.codec import (
     check_option,
     with_settings,
 )
-from smalti.errors import FormatError, ImageError, OptionError, SmaltiError
+from smalti.errors import FormatError, ImageError, OptionError, SmaltiError, unknown
 from smalti.files import MAX_PIXELS, SMT
 from smalti.image import as_picture, load, save, to_depth
 from smalti.smt import check_pixels, open_file, write_file
@@ -185,9 +185,7 @@ def options_of(codec: Codec, given: Mapping[str, Any]) -> EncodeOptions:
     if options.device.partition(":")[0] not in codec.own_devices:
         check_device(options.device)
     if options.effort not in codec.efforts:
-        raise OptionError(
-            f"{codec.name} has no effort {options.effort!r}; it has {', '.join(codec.efforts)}"
-        )
+        raise OptionError(unknown(f"effort of {codec.name}", options.effort, codec.efforts))
     return options
 
 

@@ -13,19 +13,26 @@ import struct
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
-from smalti.errors import FormatError, OptionError
-from smalti.settings import types_of, value
+from smalti.errors import FormatError, OptionError, unknown
+from smalti.settings import (
+    Setting,
+    changed,
+    check,
+    described,
+    setting,
+    types_of,
+    value_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
 EFFORTS = ("ultrafast", "fast", "medium", "high", "best")
-NOT_ON_WIRE = {"wire": False}  # field metadata: chosen by the header's weights hash instead
 
 
 class Size(NamedTuple):
@@ -49,10 +56,15 @@ class Window(NamedTuple):
 class EncodeOptions:
     """How to encode. None of it is needed to decode, so none of it is in the file."""
 
-    effort: str = "medium"  # one of the codec's `efforts`
-    device: str = "cpu"  # "cpu", a torch device, or of a kind that the codec has itself
-    seed: int = 0  # of whatever is random
+    effort: str = setting("medium", "How long to search.")  # one of the codec's `efforts`
+    device: str = setting(
+        "cpu", "A torch device (cpu, cuda, mps), or of a kind of the codec's own."
+    )
+    seed: int = setting(0, "Of whatever is random.", least=0)
     on_step: Callable[[int, int], None] | None = None  # called with (steps done, steps in all)
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ class Codec(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]  # one line for `smalti list`
     channels: ClassVar[tuple[int, ...]]  # what `encode` takes; the caller converts the rest
-    efforts: ClassVar[tuple[str, ...]] = EFFORTS  # all the same to a codec that searches nothing
+    efforts: ClassVar[Mapping[str, str]] = dict.fromkeys(EFFORTS, "")  # name: what it means here
     max_texels: ClassVar[int | None] = None  # of a picture, for codecs that take much memory
     settings: ClassVar[tuple[str, ...]]  # what `smalti compare --all` runs: "name:field=value,..."
     quick: ClassVar[tuple[str, ...]] = ()  # what it runs without --all; (): the same
@@ -70,6 +82,19 @@ class Codec(ABC):
     exact: ClassVar[bool] = False  # decodes to the same 8-bit picture on every machine
     foreign: ClassVar[tuple[str, ...]] = ()  # suffixes of other formats it writes, ".dds"
     Options: ClassVar[type[EncodeOptions]] = EncodeOptions
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        # before the decorator of the subclass writes a longer one
+        cls.__repr__ = Codec.__repr__  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        check(self, f"{self.name}: ")
+
+    def __repr__(self) -> str:
+        """For instance "Fitted(hidden=32)": what is not at its default."""
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in changed(self))
+        return f"{type(self).__name__}({fields})"
 
     @classmethod
     def quick_settings(cls) -> tuple[str, ...]:
@@ -105,7 +130,9 @@ class Codec(ABC):
 class TrainedCodec(Codec):
     """A codec that needs trained weights; the file carries the first 8 bytes of their SHA-256."""
 
-    weights: str = field(default="", metadata=NOT_ON_WIRE)  # a bundled name, or a path
+    efforts: ClassVar[Mapping[str, str]] = dict.fromkeys(EFFORTS, "the same: nothing is searched")
+
+    weights: str = setting("", "A bundled set of weights, or a file.", wire=False)
 
     def weights_file(self) -> Path:
         from smalti import weights
@@ -133,21 +160,35 @@ class Resizes(Protocol):
         """The picture drawn at `height width C`."""
 
 
+def settings_of(cls: type[Codec]) -> list[Setting]:
+    """All that can be set of a codec, those that travel in its files first."""
+    of_codec, of_options = described(cls), described(cls.Options)
+    chosen = [
+        *[each for each in of_codec if each.wire],
+        *[each for each in of_codec if not each.wire],
+    ]
+    for each in of_options:
+        if each.name == "effort":
+            each = dataclasses.replace(each, values=", ".join(cls.efforts))
+        chosen.append(dataclasses.replace(each, wire=False))
+    return chosen
+
+
 def with_settings(cls: type[Codec], given: Mapping[str, str]) -> tuple[Codec, dict[str, Any]]:
     """A codec and its options, of fields as people write them (`settings.split`).
 
     Raises:
         OptionError: a field that neither the codec nor its options have, or a bad value.
     """
-    of_codec, of_options = types_of(cls), types_of(cls.Options)
+    of_codec = types_of(cls)
     config: dict[str, Any] = {}
     options: dict[str, Any] = {}
     for key, text in given.items():
         if key in of_codec:
-            config[key] = value(f"{cls.name}: {key}", text, of_codec[key])
+            config[key] = value_of(cls, key, text, whose=f"{cls.name}: ")
         else:
             check_option(cls, key)
-            options[key] = value(f"{cls.name}: {key}", text, of_options[key])
+            options[key] = value_of(cls.Options, key, text, whose=f"{cls.name}: ")
     return cls(**config), options
 
 
@@ -155,12 +196,14 @@ def check_option(cls: type[Codec], key: str) -> None:
     """Refuse what is no option of a codec that can be written down.
 
     Raises:
-        OptionError: it is none; the sentence says what else can be set.
+        OptionError: it is none; the sentence names the nearest one.
     """
     known = [name for name in types_of(cls.Options) if name != "on_step"]
     if key not in known:
-        known = [*types_of(cls), *known]
-        raise OptionError(f"{cls.name} has no setting {key!r}; it has {', '.join(known)}")
+        shows = f"smalti help {cls.name} shows all"
+        raise OptionError(
+            unknown(f"setting of {cls.name}", key, [*types_of(cls), *known], listing=shows)
+        )
 
 
 def pack_config(codec: Codec) -> bytes:

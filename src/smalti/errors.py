@@ -10,6 +10,8 @@
 A message says what was found, in numbers, and the way out; the command line prints it as it is.
 """
 
+from collections.abc import Iterable
+
 
 class SmaltiError(Exception):
     """Base of every error that smalti raises on purpose."""
@@ -33,3 +35,19 @@ class OptionError(SmaltiError, ValueError):
 
 class MissingExtraError(SmaltiError, ImportError):
     """A package that only part of smalti needs is not installed; says how to install it."""
+
+
+def unknown(what: str, word: str, known: Iterable[str], *, listing: str = "") -> str:
+    """The sentence for a name that there is not: the nearest one, or all.
+
+    Args:
+        what: it is a name of: "codec".
+        listing: how to see all, where they are many: "smalti list shows all".
+    """
+    import difflib  # only who errs pays for it
+
+    names = list(known)
+    sentence = f"unknown {what} {word!r}"
+    if close := difflib.get_close_matches(word, names, n=1, cutoff=0.6):
+        return f"{sentence}; is {close[0]} meant?" + (f" {listing}" if listing else "")
+    return f"{sentence}; {listing or 'known: ' + ', '.join(names)}"

@@ -7,7 +7,7 @@ number (docs/FORMAT.md).
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from smalti.errors import FormatError, OptionError
+from smalti.errors import FormatError, OptionError, unknown
 from smalti.files import TEXTURE_MAGICS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def codec_class(name: str) -> "type[Codec]":
         OptionError: no codec has that name.
     """
     if name not in CODECS:
-        raise OptionError(f"unknown codec {name!r}; known: {', '.join(CODECS)}")
+        raise OptionError(unknown("codec", name, CODECS, listing="smalti list shows all"))
     module, _, attribute = CODECS[name][1].partition(":")
     found: type[Codec] = getattr(import_module(module), attribute)
     return found

@@ -78,10 +78,10 @@ def test_an_original_is_never_replaced_by_accident(folder, monkeypatch, capsys):
     [
         (["encode", "none.png"], "none.png"),
         (["encode"], "name at least one file"),
-        (["encode", "a.png", "--codec", "bc6"], "unknown codec 'bc6'; known: bc7"),
+        (["encode", "a.png", "--codec", "bc6"], "unknown codec 'bc6'; is bc7 meant?"),
         (["encode", "a.png", "--codec", "rgba-ae:step=x"], "rgba-ae: step=x; it must be a number"),
         (["encode", "a.png", "--codec", "rgba-ae:step=0"], "step 0; it must lie in"),
-        (["encode", "a.png", "--effort", "lazy"], "bc7 has no effort 'lazy'"),
+        (["encode", "a.png", "--effort", "lazy"], "unknown effort of bc7 'lazy'"),
         (["encode", "a.png", "--max-pixels", "100"], "limit"),
         (["encode", "a.png", "--device", "toaster"], "toaster"),
         (["encode", "empty", "--out", "x"], "no .png"),

@@ -205,9 +205,9 @@ def test_listed_as_it_is(name):
 
 
 def test_unknown_settings_are_refused_by_name(name):
-    with pytest.raises(OptionError, match="no setting 'colour'"):
+    with pytest.raises(OptionError, match=f"unknown setting of {name} 'colour'"):
         smalti.encode(make_picture(3, 8, 8), f"{name}:colour=1")
-    with pytest.raises(OptionError, match="no effort 'lazy'"):
+    with pytest.raises(OptionError, match=f"unknown effort of {name} 'lazy'"):
         smalti.encode(make_picture(3, 8, 8), name, effort="lazy")
 
 

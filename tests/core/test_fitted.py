@@ -256,7 +256,7 @@ def test_bad_options():
         ("levels=9x8", "levels"),
         ("hidden=0", "hidden 0"),
         ("tile=33", "tile 33"),
-        ("steps=0", "0 steps"),
+        ("steps=0", "steps 0"),
         ("lmbda=0", "lmbda 0"),
         ("target_bpp=1,target_psnr=30", "not both"),
         ("target_bpp=-1", "target_bpp -1"),

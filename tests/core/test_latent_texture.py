@@ -251,7 +251,7 @@ def test_configs_that_cannot_be(fields):
 
 
 def test_a_fit_takes_a_step():
-    with pytest.raises(OptionError, match="at least 1"):
-        LatentTexture().encode(make_picture(3, 4, 4), options(0))
-    with pytest.raises(OptionError, match="0 threads"):
-        LatentTexture().encode(make_picture(3, 4, 4), options(1, threads=0))
+    with pytest.raises(OptionError, match="steps 0; it must be 1 or more"):
+        options(0)
+    with pytest.raises(OptionError, match="threads 0; it must be 1 or more"):
+        options(1, threads=0)

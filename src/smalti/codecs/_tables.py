@@ -17,12 +17,13 @@ import numpy as np
 
 from smalti.codec import EFFORTS, Codec, EncodeOptions, Size, Window
 from smalti.entropy import decode_planes, encode_planes
-from smalti.errors import FormatError, OptionError
+from smalti.errors import FormatError
 from smalti.fits.tables.fit import Recipe, fit_texture
 from smalti.fits.tables.levels import Level
 from smalti.fits.tables.model import TextureConfig, TextureModel
 from smalti.fits.tables.quantize import feature_ranges, from_levels, to_levels
 from smalti.image import to_float
+from smalti.settings import setting
 
 MAX_VALUE = 2.0**16  # of a table, both signs: nothing overflows behind it
 MAX_BITS = 16  # of a table's value
@@ -31,9 +32,17 @@ PUBLISHED_STEPS = dict(zip(EFFORTS, (500, 2000, 5000, 10000, 20000), strict=True
 
 @dataclass(frozen=True, kw_only=True)
 class TextureOptions(EncodeOptions):
-    steps: int | None = None  # of the optimiser; None: by effort
-    recipe: str = "fast"  # or "published": the seed system's own, ten times slower
-    threads: int | None = None  # of the fit, which makes the same file with any number; None: all
+    steps: int | None = setting(
+        None, "Of the optimiser, instead of effort.", least=1, shown="by effort"
+    )
+    recipe: str = setting(
+        "fast",
+        "How to fit; published is the original's own way, ten times slower.",
+        choices=("fast", "published"),
+    )
+    threads: int | None = setting(
+        None, "Of the fit; the file is the same with any number.", least=1, shown="all cores"
+    )
 
 
 @dataclass(frozen=True)
@@ -51,15 +60,8 @@ class TextureCodec(Codec):
         return self.Texture(**size._asdict(), **{name: getattr(self, name) for name in numbers})
 
     def encode(self, image: np.ndarray, options: TextureOptions) -> list[bytes]:
-        if options.recipe not in self.recipes:
-            raise OptionError(
-                f"no recipe {options.recipe!r} for {self.name}; known: {', '.join(self.recipes)}"
-            )
         recipe, steps_of = self.recipes[options.recipe]
         steps = steps_of[options.effort] if options.steps is None else options.steps
-        for what, number in (("steps", steps), ("threads", options.threads)):
-            if number is not None and number < 1:
-                raise OptionError(f"{number} {what}; a fit takes at least 1")
         random = np.random.default_rng(options.seed)
         size = Size(image.shape[2], *image.shape[:2])
         model = self.texture(size).noise(random)
@@ -112,12 +114,6 @@ class TextureCodec(Codec):
         rows = np.arange(window.top, window.top + window.height)
         columns = np.arange(window.left, window.left + window.width)
         return self.read(sections, size).render(rows, columns)
-
-    def check_limits(self, limits: Mapping[str, tuple[int, int]]) -> None:
-        """Raise OptionError for the first field outside its lowest .. highest."""
-        for field, (low, high) in limits.items():
-            if not low <= getattr(self, field) <= high:
-                raise OptionError(f"{field} {getattr(self, field)}; it must lie in {low} .. {high}")
 
 
 def _plane_shape(level: Level) -> tuple[int, int, int]:

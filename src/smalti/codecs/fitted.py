@@ -1,6 +1,6 @@
 """Fitted pictures as a codec: integer grids, a context model and a small network, per picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -15,8 +15,9 @@ from smalti.fits.picture.canvas import Canvas
 from smalti.fits.picture.fit import Fit
 from smalti.fits.picture.layout import Layout
 from smalti.fits.picture.network import Network
-from smalti.fits.picture.session import Session
+from smalti.fits.picture.session import LAMBDAS, Session
 from smalti.image import to_float
+from smalti.settings import setting
 
 STEPS = {"ultrafast": 250, "fast": 700, "medium": 2000, "high": 5000, "best": 12000}
 IMAGE_LEVELS = (6, 5, 4, 3, 2, 1, 1, 0)
@@ -27,11 +28,24 @@ REACH = 4  # nodes of a level that a texel of it may depend on, doubling after d
 
 @dataclass(frozen=True, kw_only=True)
 class FittedOptions(EncodeOptions):
-    lmbda: float = 2e-4  # mean squared error ([0, 1]) that a bit a texel may buy
-    target_bpp: float | None = None  # of the file, instead of lmbda
-    target_psnr: float | None = None  # in dB, instead of lmbda
-    steps: int | None = None  # of the optimiser; None: by effort
-    threads: int | None = None  # None: `native.threads()`
+    lmbda: float = setting(
+        2e-4,
+        "Mean squared error (of 1) that a bit a texel may buy; larger makes smaller files.",
+        least=LAMBDAS[0],
+        most=LAMBDAS[1],
+    )
+    target_bpp: float | None = setting(
+        None, "Bits a texel that the file shall have, instead of lmbda.", shown="none"
+    )
+    target_psnr: float | None = setting(
+        None, "PSNR in dB that the picture shall have, instead of lmbda.", shown="none"
+    )
+    steps: int | None = setting(
+        None, "Of the optimiser, instead of effort.", least=1, shown="by effort"
+    )
+    threads: int | None = setting(
+        None, "Of the kernels; the file is the same with any number.", least=1, shown="all cores"
+    )
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,9 @@ class Fitted(Codec):
     Options: ClassVar[type[EncodeOptions]] = FittedOptions
     name: ClassVar[str] = "fitted"
     summary: ClassVar[str] = "grids and a small network fitted to the picture, near the best bytes"
+    efforts: ClassVar[Mapping[str, str]] = {
+        name: f"{steps:,} steps" for name, steps in STEPS.items()
+    }
     channels: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
     max_texels: ClassVar[int] = 2**24
     settings: ClassVar[tuple[str, ...]] = (
@@ -58,22 +75,27 @@ class Fitted(Codec):
     )
     quick: ClassVar[tuple[str, ...]] = ("fitted:effort=ultrafast",)
 
-    texture: bool = False  # no grid of full resolution
-    levels: tuple[int, ...] = ()  # of the grids, falling; (): those of the profile
-    hidden: int = 48  # units of the synthesis network
-    tile: int = 256  # texels, each side
+    texture: bool = setting(
+        False, "No grid of full resolution: any texel is decoded from few values."
+    )
+    levels: tuple[int, ...] = setting(
+        (), "Halvings of each grid's resolution, falling: 6x5x4x3x2x1x1x0.", shown="by texture"
+    )
+    hidden: int = setting(48, "Units of the synthesis network.", least=1, most=MAX_HIDDEN)
+    tile: int = setting(
+        256, "Texels along each side of what decodes alone, a multiple of 16.", least=32, most=4096
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         levels = self.grids
         steps = [a - b for a, b in pairwise(levels)]
         if len(levels) > MAX_GRIDS or not 0 <= min(levels) <= max(levels) <= MAX_LEVEL:
             raise OptionError(f"levels {levels}; at most {MAX_GRIDS} of 0 .. {MAX_LEVEL}")
         if not set(steps) <= {0, 1}:
             raise OptionError(f"levels {levels}; each is the one before it or one less")
-        if not 1 <= self.hidden <= MAX_HIDDEN:
-            raise OptionError(f"hidden {self.hidden}; it must lie in 1 .. {MAX_HIDDEN}")
-        if not 32 <= self.tile <= 4096 or int(self.tile) % 16:
-            raise OptionError(f"tile {self.tile}; it is a multiple of 16 in 32 .. 4096")
+        if int(self.tile) % 16:
+            raise OptionError(f"tile {self.tile}; it is a multiple of 16")
 
     @property
     def grids(self) -> tuple[int, ...]:

@@ -1,14 +1,15 @@
 """FSQ tokenizer as a codec: one of 15,360 tokens for each 2 x 2 texels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from smalti.codec import NOT_ON_WIRE, EncodeOptions, Size, TrainedCodec
+from smalti.codec import EncodeOptions, Size, TrainedCodec
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError
+from smalti.settings import setting
 
 if TYPE_CHECKING:
     from smalti.models.fsq import FsqAutoencoder
@@ -31,7 +32,7 @@ class Fsq(TrainedCodec):
     settings: ClassVar[tuple[str, ...]] = ("fsq",)
     max_texels: ClassVar[int | None] = 2**24  # group normalisation sees it whole: 0.4 KB a texel
 
-    weights: str = field(default="fsq-1m", metadata=NOT_ON_WIRE)
+    weights: str = setting("fsq-1m", "An FSQ tokenizer: its name or file.", wire=False)
 
     def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         import torch

@@ -1,26 +1,18 @@
 """Hash texture as a codec: tables of features at many resolutions and a sine network, fitted."""
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from smalti.codec import EFFORTS, NOT_ON_WIRE
+from smalti.codec import EFFORTS
 from smalti.codecs._tables import MAX_BITS, PUBLISHED_STEPS, TextureCodec
 from smalti.errors import OptionError
 from smalti.fits.tables.fit import PUBLISHED_HASH, Recipe
 from smalti.fits.tables.hash_texture import PRESETS, HashTextureConfig
+from smalti.settings import setting
 
 STEPS = dict(zip(EFFORTS, (400, 1500, 3000, 6000, 16000), strict=True))
 FAST = Recipe(0.1, 1e-3, 1e-2, (0.8, 0.95), epsilon=1e-15)
-
-LIMITS = {
-    "levels": (1, 32),
-    "base": (1, 2**12),
-    "finest": (1, 2**16),
-    "log2_entries": (0, 20),
-    "hidden": (1, 256),
-    "depth": (1, 8),
-    "bits": (1, MAX_BITS),
-}
 
 
 @dataclass(frozen=True)
@@ -39,6 +31,9 @@ class HashTexture(TextureCodec):
 
     name: ClassVar[str] = "hash-texture"
     summary: ClassVar[str] = "hash tables of many resolutions and a sine network, fitted"
+    efforts: ClassVar[Mapping[str, str]] = {
+        name: f"{steps:,} steps" for name, steps in STEPS.items()
+    }
     settings: ClassVar[tuple[str, ...]] = (
         "hash-texture:preset=tiny,effort=ultrafast",
         "hash-texture:bits=6,effort=ultrafast",
@@ -50,25 +45,40 @@ class HashTexture(TextureCodec):
         "published": (PUBLISHED_HASH, PUBLISHED_STEPS),
     }
 
-    # what each is, and its default: fits/tables/hash_texture.py
-    levels: int = HashTextureConfig.levels
-    base: int = HashTextureConfig.base
-    finest: int = HashTextureConfig.finest
-    log2_entries: int = HashTextureConfig.log2_entries
-    hidden: int = HashTextureConfig.hidden
-    depth: int = HashTextureConfig.depth
-    bits: int = 8  # a table's value
-    preset: str = field(default="", metadata=NOT_ON_WIRE)  # gone once its numbers are taken
+    levels: int = setting(HashTextureConfig.levels, "Tables, each finer.", least=1, most=32)
+    base: int = setting(
+        HashTextureConfig.base, "Nodes along a side of the coarsest table.", least=1, most=2**12
+    )
+    finest: int = setting(
+        HashTextureConfig.finest,
+        "Nodes along a side of the finest table; best near the picture's longer side.",
+        least=1,
+        most=2**16,
+    )
+    log2_entries: int = setting(
+        HashTextureConfig.log2_entries,
+        "Entries of the largest table, a power of two: 12 for 4,096.",
+        least=0,
+        most=20,
+    )
+    hidden: int = setting(HashTextureConfig.hidden, "Width of the network.", least=1, most=256)
+    depth: int = setting(HashTextureConfig.depth, "Layers of sines.", least=1, most=8)
+    bits: int = setting(8, "Of a table's value.", least=1, most=MAX_BITS)
+    preset: str = setting(  # gone once its numbers are taken
+        "",
+        "Numbers for all of these at once; one given beside it wins.",
+        choices=tuple(PRESETS),
+        shown="none",
+        wire=False,
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.preset:
-            if self.preset not in PRESETS:
-                raise OptionError(f"no preset {self.preset!r}; known: {', '.join(PRESETS)}")
             default = {f.name: f.default for f in fields(self)}
             for name, value in PRESETS[self.preset].items():
                 if getattr(self, name) == default[name]:
                     object.__setattr__(self, name, value)
             object.__setattr__(self, "preset", "")
-        self.check_limits(LIMITS)
         if self.finest < self.base:
             raise OptionError(f"finest {self.finest}; it must not be under base, {self.base}")

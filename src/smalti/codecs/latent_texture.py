@@ -1,6 +1,6 @@
 """Latent texture as a codec: two grids and a small network, fitted to the picture."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,21 +17,12 @@ from smalti.errors import FormatError, OptionError
 from smalti.fits.tables.fit import PUBLISHED_LATENT, Recipe
 from smalti.fits.tables.latent_texture import LatentTextureConfig
 from smalti.fits.tables.model import ACTIVATIONS, TextureModel
+from smalti.settings import setting
 
 STEPS = dict(zip(EFFORTS, (400, 1500, 3000, 6000, 16000), strict=True))
 FAST = Recipe(0.1, 5e-4, 1e-2, (0.8, 0.95))
 
 MAX_VALUES_PER_TEXEL = 4  # of both grids, so that memory stays in proportion to the picture
-LIMITS = {
-    "lo_channels": (1, 64),
-    "hi_channels": (0, 64),
-    "lo_scale": (1, 64),
-    "hi_scale": (1, 64),
-    "hidden": (1, 256),
-    "depth": (1, 8),
-    "bits": (1, MAX_BITS),
-    "activation": (0, len(ACTIVATIONS) - 1),
-}
 
 
 @dataclass(frozen=True)
@@ -51,6 +42,9 @@ class LatentTexture(TextureCodec):
 
     name: ClassVar[str] = "latent-texture"
     summary: ClassVar[str] = "two small grids and a sine network fitted to the picture"
+    efforts: ClassVar[Mapping[str, str]] = {
+        name: f"{steps:,} steps" for name, steps in STEPS.items()
+    }
     settings: ClassVar[tuple[str, ...]] = (
         "latent-texture:effort=ultrafast",
         "latent-texture:bits=6,effort=fast",
@@ -62,18 +56,30 @@ class LatentTexture(TextureCodec):
         "published": (PUBLISHED_LATENT, PUBLISHED_STEPS),
     }
 
-    # what each is, and its default: fits/tables/latent_texture.py
-    lo_channels: int = LatentTextureConfig.lo_channels
-    hi_channels: int = LatentTextureConfig.hi_channels
-    lo_scale: int = LatentTextureConfig.lo_scale
-    hi_scale: int = LatentTextureConfig.hi_scale
-    hidden: int = LatentTextureConfig.hidden
-    depth: int = LatentTextureConfig.depth
-    bits: int = 8  # a grid value
-    activation: int = LatentTextureConfig.activation
+    lo_channels: int = setting(
+        LatentTextureConfig.lo_channels, "Channels of the coarse grid.", least=1, most=64
+    )
+    hi_channels: int = setting(
+        LatentTextureConfig.hi_channels, "Of the fine grid, 0 for none.", least=0, most=64
+    )
+    lo_scale: int = setting(
+        LatentTextureConfig.lo_scale,
+        "Texels a node of the coarse grid, along each side.",
+        least=1,
+        most=64,
+    )
+    hi_scale: int = setting(
+        LatentTextureConfig.hi_scale, "The same of the fine grid.", least=1, most=64
+    )
+    hidden: int = setting(LatentTextureConfig.hidden, "Width of the network.", least=1, most=256)
+    depth: int = setting(LatentTextureConfig.depth, "Layers of the network.", least=1, most=8)
+    bits: int = setting(8, "Of a grid's value.", least=1, most=MAX_BITS)
+    activation: int = setting(
+        LatentTextureConfig.activation, "Of the network's layers.", choices=ACTIVATIONS
+    )
 
     def __post_init__(self) -> None:
-        self.check_limits(LIMITS)
+        super().__post_init__()
         values = self.lo_channels / self.lo_scale**2 + self.hi_channels / self.hi_scale**2
         if values > MAX_VALUES_PER_TEXEL:
             raise OptionError(

@@ -1,6 +1,6 @@
 """Neural texture as a codec: a picture, or all maps of a material, with their mip levels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,13 +14,16 @@ from smalti.fits.material.maps import Map, alpha_channel, channel_weights, mip_l
 from smalti.fits.material.sections import pack_maps, pack_texture, unpack_maps, unpack_texture
 from smalti.fits.material.texture import NeuralTexture
 from smalti.image import to_uint8
+from smalti.settings import setting
 
 ROUNDS = {"ultrafast": 20, "fast": 60, "medium": 200, "high": 500, "best": 1500}
 
 
 @dataclass(frozen=True, kw_only=True)
 class NeuralTextureOptions(EncodeOptions):
-    steps: int | None = None  # rounds over all texels; None: by effort
+    steps: int | None = setting(
+        None, "Rounds over all texels, instead of effort.", least=1, shown="by effort"
+    )
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,27 @@ class NeuralTextureCodec(Codec):
     name: ClassVar[str] = "neural-texture"
     summary: ClassVar[str] = "grids of 2 to 8 bits and a small network, every mip level; materials"
     channels: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
+    efforts: ClassVar[Mapping[str, str]] = {
+        name: f"{steps:,} rounds" for name, steps in ROUNDS.items()
+    }
     settings: ClassVar[tuple[str, ...]] = ("neural-texture:effort=fast",)
     quick: ClassVar[tuple[str, ...]] = ("neural-texture:effort=ultrafast",)
     Options: ClassVar[type[EncodeOptions]] = NeuralTextureOptions
 
-    fine: tuple[int, ...] = (3, 2, 4)  # channels, texels a node along each side, bits of a node
-    coarse: tuple[int, ...] = (6, 4, 4)
-    hidden: tuple[int, ...] = (32, 32)  # widths of the network's two inner layers
-    repeat: bool = False  # the texture is tiled: beyond an edge lies the opposite one
-    mips: int = 0  # mip levels, 0 for all that there are
+    fine: tuple[int, ...] = setting(
+        (3, 2, 4),
+        "Fine grid: channels (1 to 16), texels a node along each side (2, 4, 8), bits of a "
+        "value (2, 4, 6, 8).",
+    )
+    coarse: tuple[int, ...] = setting((6, 4, 4), "Coarse grid, the same three numbers.")
+    hidden: tuple[int, ...] = setting(
+        (32, 32), "Widths of the network's two inner layers, 1 to 32 each."
+    )
+    repeat: bool = setting(False, "The texture is tiled: beyond an edge lies the opposite one.")
+    mips: int = setting(0, "Mip levels, 0 for all that there are.", least=0)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         lengths = {"fine": 3, "coarse": 3, "hidden": 2}
         for field, length in lengths.items():
             if len(getattr(self, field)) != length:
@@ -143,12 +156,5 @@ class NeuralTextureCodec(Codec):
 
 
 def rounds_of(options: NeuralTextureOptions) -> int:
-    """Rounds of a fit.
-
-    Raises:
-        OptionError: fewer than one.
-    """
-    rounds = ROUNDS[options.effort] if options.steps is None else options.steps
-    if rounds < 1:
-        raise OptionError(f"{rounds} steps; a fit takes at least 1")
-    return rounds
+    """Rounds of a fit."""
+    return ROUNDS[options.effort] if options.steps is None else options.steps

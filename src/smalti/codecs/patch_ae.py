@@ -1,16 +1,17 @@
 """Patch autoencoder as a codec: 16 small numbers for each 8 x 8 texels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from smalti.codec import NOT_ON_WIRE, EncodeOptions, Size, TrainedCodec, Window
+from smalti.codec import EncodeOptions, Size, TrainedCodec, Window
 from smalti.entropy import decode_planes, encode_planes
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
-from smalti.errors import FormatError, OptionError, WeightsError
+from smalti.errors import FormatError, WeightsError
+from smalti.settings import setting
 
 if TYPE_CHECKING:
     import torch
@@ -47,12 +48,13 @@ class PatchAe(TrainedCodec):
     settings: ClassVar[tuple[str, ...]] = ("patch-ae:step=8", "patch-ae")
     quick: ClassVar[tuple[str, ...]] = ("patch-ae",)
 
-    step: float = 2.0  # of every latent channel, as RMS change of the picture in 8-bit levels
-    weights: str = field(default="patch-f8c16", metadata=NOT_ON_WIRE)
-
-    def __post_init__(self) -> None:
-        if not 1e-2 <= self.step <= 1e3:
-            raise OptionError(f"step {self.step:g}; it must lie in 0.01 .. 1000")
+    step: float = setting(
+        2.0,
+        "Of every latent channel's quantiser, as the RMS change of the picture in 8-bit levels.",
+        least=1e-2,
+        most=1e3,
+    )
+    weights: str = setting("patch-f8c16", "A patch autoencoder: its name or file.", wire=False)
 
     def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         import torch

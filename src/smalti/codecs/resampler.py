@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from smalti.codec import NOT_ON_WIRE, EncodeOptions, Size, TrainedCodec, Window
+from smalti.codec import EncodeOptions, Size, TrainedCodec, Window
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
-from smalti.errors import FormatError, OptionError, WeightsError
+from smalti.errors import FormatError, WeightsError
+from smalti.settings import setting
 
 if TYPE_CHECKING:
     from smalti.models.resampler import Resampler
@@ -30,12 +31,8 @@ class ResamplerCodec(TrainedCodec):
     settings: ClassVar[tuple[str, ...]] = ("resampler:step=2", "resampler")
     quick: ClassVar[tuple[str, ...]] = ("resampler",)
 
-    step: float = 1.0  # of the uniform quantiser, in latent units
-    weights: str = field(default="r2ir-photos", metadata=NOT_ON_WIRE)
-
-    def __post_init__(self) -> None:
-        if not 1e-3 <= self.step <= 1e3:
-            raise OptionError(f"step {self.step:g}; it must lie in 0.001 .. 1000")
+    step: float = setting(1.0, "Of the uniform quantiser, in latent units.", least=1e-3, most=1e3)
+    weights: str = setting("r2ir-photos", "A resampler: its name or file.", wire=False)
 
     def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         import torch

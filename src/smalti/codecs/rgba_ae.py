@@ -1,14 +1,15 @@
 """RGBA autoencoder as a codec: four small numbers for each 16 x 16 texels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from smalti.codec import NOT_ON_WIRE, EncodeOptions, Size, TrainedCodec
+from smalti.codec import EncodeOptions, Size, TrainedCodec
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
-from smalti.errors import FormatError, OptionError
+from smalti.errors import FormatError
+from smalti.settings import setting
 
 if TYPE_CHECKING:
     from smalti.models.rgba import RgbaAutoencoder
@@ -30,12 +31,12 @@ class RgbaAe(TrainedCodec):
     settings: ClassVar[tuple[str, ...]] = ("rgba-ae:step=0.5", "rgba-ae")
     quick: ClassVar[tuple[str, ...]] = ("rgba-ae",)
 
-    step: float = 1 / 8  # of the uniform quantiser, in latent units
-    weights: str = field(default="rgba-boxes", metadata=NOT_ON_WIRE)
-
-    def __post_init__(self) -> None:
-        if not 1e-4 <= self.step <= 1e4:
-            raise OptionError(f"step {self.step:g}; it must lie in 0.0001 .. 10000")
+    step: float = setting(1 / 8, "Of the uniform quantiser, in latent units.", least=1e-4, most=1e4)
+    weights: str = setting(
+        "rgba-boxes",
+        "An RGBA autoencoder: its name or file; rgba-finetune is better on photographs.",
+        wire=False,
+    )
 
     def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         import torch

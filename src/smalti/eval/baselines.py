@@ -5,7 +5,7 @@ of the registry: `smalti compare` runs them, `smalti encode` does not.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
@@ -15,12 +15,14 @@ from PIL import Image
 
 from smalti import extras
 from smalti.codec import Codec, EncodeOptions, Size
-from smalti.errors import FormatError, ImageError, MissingExtraError, OptionError
+from smalti.errors import FormatError, ImageError, MissingExtraError
 from smalti.image import to_uint8
+from smalti.settings import setting
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # channels -> Pillow's name
 SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
-TUNES = ("", "iq", "psnr", "ssim")  # what an AVIF encoder makes least; "": as libavif chooses
+TUNES = ("iq", "psnr", "ssim")  # what an AVIF encoder makes least
+QUALITY, SUBSAMPLING = "From few bytes to like the picture.", "Of the two chroma planes."
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Baseline(Codec):
     """
 
     channels: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
-    efforts: ClassVar[tuple[str, ...]] = ("medium",)  # one: the fields say how hard to search
+    efforts: ClassVar[Mapping[str, str]] = {"medium": ""}  # the fields say how hard to search
     title: ClassVar[str]  # as people write it
     suffix: ClassVar[str]
     format: ClassVar[str]  # Pillow's name
@@ -42,15 +44,6 @@ class Baseline(Codec):
     @classmethod
     def is_installed(cls) -> bool:
         return True
-
-    def __post_init__(self) -> None:
-        quality = getattr(self, "quality", 100)
-        if not 1 <= quality <= 100:
-            raise OptionError(f"{self.name}: quality {quality}; it goes from 1 to 100")
-        subsampling = getattr(self, "subsampling", "4:4:4")
-        if subsampling not in SUBSAMPLINGS:
-            known = ", ".join(SUBSAMPLINGS)
-            raise OptionError(f"{self.name}: subsampling {subsampling}; known: {known}")
 
     def save_options(self, channels: int) -> dict[str, Any]:
         """What Pillow's `save` is told."""
@@ -117,8 +110,8 @@ class Jpeg(Baseline):
     )
     quick: ClassVar[tuple[str, ...]] = tuple(f"jpeg:quality={quality}" for quality in (10, 50, 90))
 
-    quality: int = 75
-    subsampling: str = "4:2:0"  # of the two chroma planes
+    quality: int = setting(75, QUALITY, least=1, most=100)
+    subsampling: str = setting("4:2:0", SUBSAMPLING, choices=SUBSAMPLINGS)
 
     def save_options(self, channels: int) -> dict[str, Any]:
         return {
@@ -143,7 +136,7 @@ class WebP(Baseline):
     )
     quick: ClassVar[tuple[str, ...]] = tuple(f"webp:quality={quality}" for quality in (1, 50, 90))
 
-    quality: int = 75
+    quality: int = setting(75, QUALITY, least=1, most=100)
 
     def save_options(self, channels: int) -> dict[str, Any]:
         # Method 6 looks so long for a smaller alpha plane (20 times method 5 for 3 % of the bytes)
@@ -166,19 +159,14 @@ class Avif(Baseline):
     )
     quick: ClassVar[tuple[str, ...]] = tuple(f"avif:quality={quality}" for quality in (1, 40, 80))
 
-    quality: int = 60
-    subsampling: str = "4:2:0"
-    speed: int = 6  # 0 slow .. 10 fast; 4 takes five times as long and gains 0.3 dB or so
-    tune: str = (
-        ""  # one of TUNES; libavif's own choice is "iq", for the eye: 0.8 dB less than "psnr"
+    quality: int = setting(60, QUALITY, least=1, most=100)
+    subsampling: str = setting("4:2:0", SUBSAMPLING, choices=SUBSAMPLINGS)
+    speed: int = setting(  # 4 takes five times as long and gains 0.3 dB or so
+        6, "From slow and small to fast.", least=0, most=10
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.speed <= 10:
-            raise OptionError(f"avif: speed {self.speed}; it goes from 0 to 10")
-        if self.tune not in TUNES:
-            raise OptionError(f"avif: tune {self.tune}; known: {', '.join(filter(None, TUNES))}")
+    tune: str = setting(  # libavif's own choice is "iq", for the eye: 0.8 dB less than "psnr"
+        "", "What is made least.", choices=TUNES, shown="as libavif chooses"
+    )
 
     def save_options(self, channels: int) -> dict[str, Any]:
         options = {"quality": self.quality, "subsampling": self.subsampling, "speed": self.speed}
@@ -200,13 +188,8 @@ class JpegXl(Baseline):
     )
     quick: ClassVar[tuple[str, ...]] = tuple(f"jxl:quality={quality}" for quality in (1, 40, 90))
 
-    quality: int = 75
-    effort: int = 7  # 1 fast .. 9 slow
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 1 <= self.effort <= 9:
-            raise OptionError(f"jxl: effort {self.effort}; it goes from 1 to 9")
+    quality: int = setting(75, QUALITY, least=1, most=100)
+    effort: int = setting(7, "From fast to slow and small.", least=1, most=9)
 
     @classmethod
     def is_installed(cls) -> bool:

@@ -14,7 +14,7 @@ import smalti
 from smalti import api, extras, registry, settings, weights
 from smalti.codec import Codec, Size, TrainedCodec, with_settings
 from smalti.container import HASH_BYTES
-from smalti.errors import ImageError, OptionError, WeightsError
+from smalti.errors import ImageError, OptionError, WeightsError, unknown
 from smalti.eval.baselines import BASELINES
 from smalti.eval.results import title
 from smalti.files import SMT
@@ -107,8 +107,8 @@ def resolve(text: str) -> Contender:
     if name in BASELINES:
         return Contender(text, *with_settings(BASELINES[name], given))
     if name not in registry.CODECS:
-        known = ", ".join([*registry.CODECS, *BASELINES])
-        raise OptionError(f"unknown codec {name!r}; known: {known}")
+        known = [*registry.CODECS, *BASELINES]
+        raise OptionError(unknown("codec", name, known, listing="smalti list shows all"))
     return Contender(text, *api.resolve(text))
 
 
