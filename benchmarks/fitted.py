@@ -1,28 +1,21 @@
 """Fitted pictures against AVIF, WebP and JPEG: rate and quality of real files.
 
     python benchmarks/fitted.py PICTURES --out benchmarks/results/DATE-fitted-kodak.jsonl
-    python benchmarks/fitted.py --summary benchmarks/results/DATE-fitted-kodak.jsonl
 
 One line a file: bytes and PSNR of the picture decoded from it. Rivals through Pillow: AVIF 4:4:4 at
 speed 4, WebP at method 6, JPEG 4:4:4 with optimised, progressive tables. The file is added to, so
-that an interrupted run goes on where it stopped. The summary, of each picture and their mean:
-
-- BD-rate against a rival (Bjontegaard 2001, VCEG-M33): the mean difference of the logarithms of the
-  rates, over the PSNR that both reach, with monotone cubic interpolation between files (PCHIP).
-- how many times our bytes the rival needs at equal PSNR, of our files of 0.3 to 1.5 bpp.
+that an interrupted run goes on where it stopped. `python benchmarks/report` has the BD-rates.
 """
 
 import argparse
 import io
 import json
-import math
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy.interpolate import PchipInterpolator
 
 import smalti
 from smalti.eval.log import conditions
@@ -44,15 +37,11 @@ SAVE = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pictures", nargs="*", type=Path)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("pictures", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--settings", default="fitted:effort=fast", help="of our codec, but lmbda")
     parser.add_argument("--lambdas", nargs="+", type=float, default=LAMBDAS)
-    parser.add_argument("--summary", type=Path)
     arguments = parser.parse_args()
-    if arguments.summary:
-        sys.stdout.write(summary(rows(arguments.summary)))
-        return
     done = {(r["picture"], r["codec"], r["quality"]) for r in rows(arguments.out)}
     if not arguments.out.exists():
         write(arguments.out, conditions("cpu"))
@@ -109,51 +98,6 @@ def row_of(
         "bpp": round(8 * size / (x.shape[0] * x.shape[1]), 5),
         "psnr": round(psnr(x, x_hat), 4),
     }
-
-
-def curve(found: list[dict]) -> tuple[np.ndarray, np.ndarray]:
-    """PSNR, rising, and the logarithms of the rates."""
-    found = sorted(found, key=lambda r: r["psnr"])
-    return np.array([r["psnr"] for r in found]), np.log([r["bpp"] for r in found])
-
-
-def bd_rate(ours: list[dict], theirs: list[dict]) -> float:
-    """Mean difference of rates at equal PSNR, in per cent; negative: ours need less."""
-    a, b = curve(ours), curve(theirs)
-    at = np.linspace(max(a[0][0], b[0][0]), min(a[0][-1], b[0][-1]), 200)
-    difference = PchipInterpolator(*a)(at) - PchipInterpolator(*b)(at)
-    return 100 * math.expm1(float(difference.mean()))
-
-
-def summary(found: list[dict]) -> str:
-    pictures = sorted({r["picture"] for r in found})
-    settings = [c for c in dict.fromkeys(r["codec"] for r in found) if c not in QUALITIES]
-    out = []
-    for setting in settings:
-        table = {name: [] for name in QUALITIES}
-        ratios = {name: [] for name in QUALITIES}
-        for picture in pictures:
-            of = [r for r in found if r["picture"] == picture]
-            ours = [r for r in of if r["codec"] == setting]
-            if len(ours) < 2:
-                continue
-            for name in QUALITIES:
-                theirs = [r for r in of if r["codec"] == name]
-                table[name].append(bd_rate(ours, theirs))
-                quality, rate = curve(theirs)
-                at = PchipInterpolator(quality, rate)
-                ratios[name] += [
-                    math.exp(float(at(r["psnr"]))) / r["bpp"]
-                    for r in ours
-                    if 0.3 <= r["bpp"] <= 1.5 and quality[0] <= r["psnr"] <= quality[-1]
-                ]
-        for name in QUALITIES:
-            each = " ".join(f"{v:+.1f}" for v in table[name])
-            out.append(
-                f"{setting} against {name}: BD-rate {np.mean(table[name]):+.1f} % ({each}); "
-                f"bytes at equal PSNR {np.mean(ratios[name]):.2f} times ours\n"
-            )
-    return "".join(out)
 
 
 if __name__ == "__main__":
