@@ -29,8 +29,8 @@ COMMANDS = {
     "--version": "--version",
     "list": "list",
     "info of a bc7 file": "info small.smt",
-    "decode of a small bc7 file": "decode small.smt {out}.png --overwrite",
-    "decode a.dds a.png": "decode a.dds {out}.png --overwrite",
+    "decode of a small bc7 file": "decode small.smt {out}.png --force",
+    "decode a.dds a.png": "decode a.dds {out}.png --force",
 }
 # The peak is read by the command itself: rusage counts what its parent held before exec, too.
 PROBE = """

@@ -1,10 +1,11 @@
 """What files hold, and which codecs there are: told without a picture, and without NumPy."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from smalti import extras, registry
 from smalti.codec import Codec, Resizes, Samples, Size, TrainedCodec
-from smalti.files import SMT
+from smalti.files import BUNDLED_WEIGHTS, SMT
 from smalti.smt import open_file
 
 
@@ -49,6 +50,40 @@ class CodecInfo:
     efforts: tuple[str, ...]
     extra: str = ""  # of smalti's, "models", where the codec needs one
     installed: bool = True  # and whether it is there
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A bundled model as the head of its card has it."""
+
+    name: str
+    summary: str
+    licence: str  # "MIT"
+    quality: str  # one figure or two, with what they were measured on
+    use: str  # a command that uses it
+    bytes: int  # of its weights
+    card: Path  # all there is to know of it
+
+
+def list_models() -> list[ModelInfo]:
+    """Every model that comes with this release, language models too, by name."""
+    return [_model(card) for card in sorted(BUNDLED_WEIGHTS.glob("*.md"))]
+
+
+def _model(card: Path) -> ModelInfo:
+    head = card.read_text(encoding="utf-8").split("---\n")[1]
+    told = dict(line.split(": ", 1) for line in head.splitlines())
+    folder = card.with_suffix("")
+    weights = next(folder.glob("*.safetensors"), card.with_suffix(".safetensors"))
+    return ModelInfo(
+        card.stem,
+        told["summary"],
+        told["license"].upper(),
+        told["quality"],
+        told["use"],
+        weights.stat().st_size,
+        card,
+    )
 
 
 def list_codecs() -> list[CodecInfo]:

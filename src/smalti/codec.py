@@ -58,7 +58,7 @@ class EncodeOptions:
 
     effort: str = setting("medium", "How long to search.")  # one of the codec's `efforts`
     device: str = setting(
-        "cpu", "A torch device (cpu, cuda, mps), or of a kind of the codec's own."
+        "cpu", "Where it runs: cpu, or a device of torch's (cuda, mps) where the codec uses torch."
     )
     seed: int = setting(0, "Of whatever is random.", least=0)
     on_step: Callable[[int, int], None] | None = None  # called with (steps done, steps in all)
@@ -162,16 +162,15 @@ class Resizes(Protocol):
 
 def settings_of(cls: type[Codec]) -> list[Setting]:
     """All that can be set of a codec, those that travel in its files first."""
-    of_codec, of_options = described(cls), described(cls.Options)
-    chosen = [
-        *[each for each in of_codec if each.wire],
-        *[each for each in of_codec if not each.wire],
+    values = {"effort": ", ".join(cls.efforts), "device": ", ".join(("cpu", *cls.own_devices))}
+    if not cls.own_devices:
+        del values["device"]
+    options = [
+        dataclasses.replace(each, values=values.get(each.name, each.values), wire=False)
+        for each in described(cls.Options)
     ]
-    for each in of_options:
-        if each.name == "effort":
-            each = dataclasses.replace(each, values=", ".join(cls.efforts))
-        chosen.append(dataclasses.replace(each, wire=False))
-    return chosen
+    options.sort(key=lambda each: each.name in ("device", "seed"))  # last what every codec has
+    return sorted(described(cls), key=lambda each: not each.wire) + options
 
 
 def with_settings(cls: type[Codec], given: Mapping[str, str]) -> tuple[Codec, dict[str, Any]]:

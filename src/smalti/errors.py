@@ -44,10 +44,15 @@ def unknown(what: str, word: str, known: Iterable[str], *, listing: str = "") ->
         what: it is a name of: "codec".
         listing: how to see all, where they are many: "smalti list shows all".
     """
-    import difflib  # only who errs pays for it
-
     names = list(known)
     sentence = f"unknown {what} {word!r}"
-    if close := difflib.get_close_matches(word, names, n=1, cutoff=0.6):
-        return f"{sentence}; is {close[0]} meant?" + (f" {listing}" if listing else "")
+    if close := nearest(word, names):
+        return f"{sentence}; is {close} meant?" + (f" {listing}" if listing else "")
     return f"{sentence}; {listing or 'known: ' + ', '.join(names)}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known name that is most like a word, or "" where none is much like it."""
+    import difflib  # only who errs pays for it
+
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from smalti.errors import OptionError
+
 # What comes with the package.
 BUNDLED_PICTURES = Path(__file__).parent / "assets" / "pictures"
 BUNDLED_WEIGHTS = Path(__file__).parent / "assets" / "weights"
@@ -26,6 +28,16 @@ PICTURE_SUFFIXES: tuple[str, ...] = (*WRITTEN_SUFFIXES, ".gif", ".jxl")
 TEXTURE_MAGICS = {".dds": b"DDS ", ".ktx2": b"\xabKTX 20\xbb\r\n\x1a\n"}
 
 MAX_PIXELS = 2**26  # of a picture, unless told otherwise: 8192 x 8192, 0.2 GB as RGB of 8 bits
+
+
+def check_new(path: str | os.PathLike[str], *, force: bool) -> None:
+    """The one rule about files: what exists is replaced only where that was asked for.
+
+    Raises:
+        OptionError: it exists, and `force` is not given.
+    """
+    if not force and Path(path).exists():
+        raise OptionError(f"{path} exists; --force replaces it")
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

@@ -5,8 +5,12 @@ from typing import Literal
 
 import pytest
 
+from smalti import registry
+from smalti.about import list_models
 from smalti.cli import arguments
 from smalti.cli.commands import COMMANDS, load
+from smalti.codec import settings_of
+from smalti.eval.baselines import BASELINES
 
 from conftest import run
 
@@ -23,7 +27,7 @@ def command(
     kind: Literal["a", "b"] = "a",
     pair: tuple[str, str] = ("x", "y"),
     many: tuple[str, ...] = (),
-    overwrite: bool = False,
+    force: bool = False,
 ) -> int:
     """Do something: 100 % of it.
 
@@ -40,7 +44,10 @@ def command(
         kind: Which.
         pair: Two.
         many: Any.
-        overwrite: Replace.
+        force: Replace.
+
+    Examples:
+        smalti test 100%
     """
     called.append(locals())
     return 7
@@ -58,10 +65,10 @@ def test_defaults_and_types():
     got = call()
     assert got["inputs"] == ()
     assert (got["count"], got["share"], got["pair"], got["many"]) == (1, 0.5, ("x", "y"), ())
-    got = call("a", "--out", "b", "c", "--count=3", "--share", "1e-3", "--kind", "b", "--overwrite")
+    got = call("a", "--out", "b", "c", "--count=3", "--share", "1e-3", "--kind", "b", "--force")
     assert got["inputs"] == (Path("a"), Path("c"))
     assert (got["out"], got["count"], got["share"]) == (Path("b"), 3, 1e-3)
-    assert (got["kind"], got["overwrite"]) == ("b", True)
+    assert (got["kind"], got["force"]) == ("b", True)
 
 
 def test_several_values_and_spellings():
@@ -75,9 +82,9 @@ def test_several_values_and_spellings():
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--cuont", "3"], "it takes no --cuont (is --count meant?)"),
-        (["--count", "three"], "argument --count: invalid int value: 'three'"),
-        (["--kind", "c"], "invalid choice: 'c'"),
+        (["--cuont", "3"], "no option --cuont; is --count meant? smalti test --help shows all"),
+        (["--count", "three"], "--count: 'three' is not a whole number; smalti test --help"),
+        (["--kind", "c"], "--kind: unknown kind 'c'; known: a, b; smalti test --help"),
         (["--pair", "one"], "--pair"),
         (["--out"], "--out"),
     ],
@@ -99,8 +106,11 @@ def test_help_has_every_parameter_and_its_default(capsys):
     assert stop.value.code == 0
     assert "Do something: 100 % of it." in out
     assert "Where to, in two lines." in out
-    assert "At most. (default: 9)" in out
-    assert "{a,b}" in out
+    assert "At most (default: 9)." in out
+    assert "--kind a|b" in out
+    assert "-f, --force" in out
+    assert out.startswith("usage: smalti test inputs ... [last] [options]\n")
+    assert out.endswith("\nexamples:\n  smalti test 100%\n")
 
 
 def every_command(commands: dict[str, str], before: str = ""):
@@ -119,7 +129,56 @@ def test_every_command_explains_every_parameter(name, function, capsys):
     with pytest.raises(SystemExit) as stop:
         arguments.run(function, ["--help"], f"smalti {name}")
     assert stop.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: smalti {name}")
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: smalti {name}")
+    assert f"\nexamples:\n  smalti {name}" in printed
+    assert all(text.endswith(".") for text in texts.values())
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_help_is_80_columns_wide_at_most(monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    topics = [name.split() for name, _ in every_command(COMMANDS)]
+    topics += [[], ["material"], *[[name] for name in (*registry.CODECS, "jpeg", "avif", "fsq-1m")]]
+    for topic in topics:
+        code, out, _ = run(monkeypatch, capsys, "help", *topic)
+        assert code == 0
+        too_long = [line for line in out.splitlines() if len(line) > 80 and "card:" not in line]
+        assert not too_long, topic
+        assert all(line == line.rstrip() for line in out.splitlines())
+    out = run(monkeypatch, capsys, "list")[1]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_help_of_a_command_is_what_it_prints_itself(monkeypatch, capsys):
+    for topic in (["encode"], ["material", "fit"], ["material"]):
+        asked = run(monkeypatch, capsys, "help", *topic)
+        assert asked == run(monkeypatch, capsys, *topic, "--help")
+    assert run(monkeypatch, capsys, "help") == run(monkeypatch, capsys, "--help")
+
+
+@pytest.mark.parametrize("name", [*registry.CODECS, *BASELINES])
+def test_help_of_a_codec_has_every_setting(monkeypatch, capsys, name):
+    code, out, _ = run(monkeypatch, capsys, "help", name)
+    assert code == 0
+    cls = BASELINES[name] if name in BASELINES else registry.codec_class(name)
+    for each in settings_of(cls):
+        if each.wire or name in registry.CODECS:
+            assert f"\n  {each.name} " in out
+    assert all(effort in out for effort in cls.efforts if name in registry.CODECS)
+    assert cls.settings[0] in out
+    assert run(monkeypatch, capsys, "list", name)[1] == out
+
+
+def test_help_of_a_model_is_the_head_of_its_card(monkeypatch, capsys):
+    shown = run(monkeypatch, capsys, "list")[1]
+    for model in list_models():
+        assert model.name in shown
+        out = run(monkeypatch, capsys, "help", model.name)[1]
+        for text in ("licence: MIT", f"card:    {model.card}", model.use):
+            assert text in out
+    code, _, err = run(monkeypatch, capsys, "help", "fsq-1")
+    assert (code, err) == (1, "smalti: unknown topic 'fsq-1'; is fsq-1m meant?\n")
 
 
 def test_overview_and_unknown_commands(monkeypatch, capsys):
@@ -129,7 +188,7 @@ def test_overview_and_unknown_commands(monkeypatch, capsys):
     assert run(monkeypatch, capsys, "material", "--help")[1].count("\n  ") >= 4
     code, _, err = run(monkeypatch, capsys, "encod", "a.png")
     assert (code, err.count("\n")) == (2, 1)
-    assert "no command 'encod'; is encode meant?" in err
+    assert err == "smalti: unknown command 'encod'; is encode meant? smalti --help shows all\n"
 
 
 def test_version_says_what_runs_here(monkeypatch, capsys):

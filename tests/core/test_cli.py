@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import smalti
+from smalti import material
 from smalti.cli import paths
 from smalti.errors import OptionError
 from smalti.files import PICTURE_SUFFIXES
@@ -66,11 +67,80 @@ def test_many_files_and_folders(folder, monkeypatch, capsys):
 def test_an_original_is_never_replaced_by_accident(folder, monkeypatch, capsys):
     before = Path("a.png").read_bytes()
     run(monkeypatch, capsys, "encode", "a.png")
-    code, _, err = run(monkeypatch, capsys, "decode", "a.smt")
-    assert code == 1
-    assert err == "smalti: a.png exists; add --overwrite to replace it\n"
+    code, out, _ = run(monkeypatch, capsys, "decode", "a.smt")
+    assert (code, "a.smt -> a.decoded.png" in out) == (0, True)
     assert Path("a.png").read_bytes() == before
-    assert run(monkeypatch, capsys, "decode", "a.smt", "--overwrite")[0] == 0
+    code, _, err = run(monkeypatch, capsys, "decode", "a.smt", "a.png")
+    assert (code, err) == (1, "smalti: a.png exists; --force replaces it\n")
+    assert Path("a.png").read_bytes() == before
+    assert run(monkeypatch, capsys, "decode", "a.smt", "a.png", "--force")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("encode", "a.png", "old.smt"),
+        ("encode", "a.png", "old.dds"),
+        ("encode", "old.png"),
+        ("decode", "made.smt", "old.png"),
+        ("decode", "made.smt"),
+        ("fit", "a.png", "old.smt", "--steps", "1"),
+        ("fit", "old.png", "--steps", "1"),
+        ("texture", "a.png", "old.ktx2"),
+        ("unpack", "made.dds", "folder", "--suffix", ".png"),
+        ("material", "fit", "albedo.png", "old.smt", "--rounds", "1", "--bpp", "99"),
+        ("material", "decode", "material.smt", "folder"),
+        ("material", "export", "material.smt", "folder", "--shader", "wgsl"),
+        ("material", "export", "material.smt", "folder", "--bc", "dds"),
+        ("explain", "bc7", "a.png", "--out", "folder"),
+        pytest.param(("tokens", "a.png", "--out", "old.json"), marks=NEEDS_TORCH),
+        pytest.param(("untokens", "made.json", "old.png"), marks=NEEDS_TORCH),
+        pytest.param(("draw", "a seven", "old.png"), marks=NEEDS_TORCH),
+        pytest.param(("sample", "old.png"), marks=NEEDS_TORCH),
+        pytest.param(("export", "rgba-boxes", "folder"), marks=NEEDS_TORCH),
+    ],
+    ids=" ".join,
+)
+def test_what_exists_is_replaced_only_with_force(folder, monkeypatch, capsys, arguments):
+    """One rule for every command that writes, one sentence, and nothing is begun before it."""
+    x = smalti.load("a.png")
+    for name in ("made.smt", "made.dds"):
+        Path(name).write_bytes(smalti.encode(x, "bc7:effort=ultrafast", suffix=Path(name).suffix))
+    fitted = material.fit_material({"albedo": x}, bpp=99, rounds=1)
+    Path("material.smt").write_bytes(material.write_material(fitted))
+    Path("made.json").write_text("[1]")
+    smalti.save(x, "old.png")
+    smalti.save(x, "albedo.png")
+    Path("folder").mkdir()
+    old = ["old.smt", "old.dds", "old.ktx2", "old.json", "made.decoded.png"]
+    inside = ["made.png", "albedo.png", "grids.bin", "albedo.dds", "rgba-boxes-encoder.onnx"]
+    for name in [*old, *(f"folder/{name}" for name in inside)]:
+        Path(name).write_bytes(b"old")
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    code, out, err = run(monkeypatch, capsys, *arguments)
+    assert (code, out) == (1, "")
+    assert err.endswith(" exists; --force replaces it\n")
+    assert err.count("\n") == 1
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("encode", "a.png", "old.smt"),
+        ("fit", "a.png", "old.smt", "--steps", "1"),
+        ("texture", "a.png", "old.ktx2", "--effort", "ultrafast"),
+        ("material", "fit", "albedo.png", "old.smt", "--rounds", "1", "--bpp", "99"),
+    ],
+    ids=" ".join,
+)
+def test_with_force_it_is_replaced(folder, monkeypatch, capsys, arguments):
+    Path("albedo.png").write_bytes(Path("a.png").read_bytes())
+    for name in ("old.smt", "old.ktx2"):
+        Path(name).write_bytes(b"old")
+    assert run(monkeypatch, capsys, *arguments, "--force")[0] == 0
+    written = next(word for word in arguments if word.startswith("old"))
+    assert Path(written).read_bytes() != b"old"
 
 
 @pytest.mark.parametrize(
@@ -132,16 +202,16 @@ def test_a_name_that_the_terminal_cannot_write_is_escaped(folder):
 
 def test_plan_refuses_what_would_lose_a_file(folder):
     smalti.save(make_picture(3, 8, 8), "a.webp")
-    arguments = (None, False, PICTURE_SUFFIXES, (".smt",), ".smt")
+    named = {"read": PICTURE_SUFFIXES, "written": (".smt",), "suffix": ".smt", "force": False}
     with pytest.raises(OptionError, match="would both be written to"):
-        paths.plan([Path("a.png"), Path("a.webp")], *arguments)
+        paths.plan([Path("a.png"), Path("a.webp")], None, **named)
     with pytest.raises(OptionError, match=r"b\.gif is not there to read; outputs end in \.smt"):
-        paths.plan([Path("a.png"), Path("b.gif")], *arguments)
+        paths.plan([Path("a.png"), Path("b.gif")], None, **named)
     with pytest.raises(OptionError, match="2 inputs and one output"):
-        paths.plan([Path("a.png"), Path("a.webp"), Path("b.smt")], *arguments)
+        paths.plan([Path("a.png"), Path("a.webp"), Path("b.smt")], None, **named)
     Path("a.smt").touch()
     with pytest.raises(OptionError, match="over its own input"):
-        paths.plan([Path("a.smt"), Path("a.smt")], *arguments)
+        paths.plan([Path("a.smt"), Path("a.smt")], None, **named)
 
 
 def test_list_names_every_codec(monkeypatch, capsys):

@@ -162,7 +162,7 @@ def test_command(command):
     assert str(Path("figures/line.png")) in out
     code, _, _ = command("bc7", "a.png", "--svg", "--effort", "fast")
     assert code == 0
-    for path in Path("smalti-explain").iterdir():
+    for path in Path("smalti-explain/bc7").iterdir():
         assert path.suffix == ".svg"
         assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
@@ -170,7 +170,7 @@ def test_command(command):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("fsq", "a.png"), "nothing to explain about 'fsq'; known: bc7"),
+        (("fsq", "a.png"), "unknown subject 'fsq'; known: bc7"),
         (("bc7", "b.png"), "b.png"),
         (("bc7", "a.png", "--block", "4"), "block '4'; write COLUMN,ROW, counted from 0"),
         (("bc7", "a.png", "--block", "1,-2"), "block '1,-2'; write COLUMN,ROW"),

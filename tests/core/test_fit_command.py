@@ -142,7 +142,7 @@ def test_a_state_of_something_else_is_told(folder, monkeypatch, capsys):
         (["a.png", "--target-bpp", "0"], "--target-bpp 0; it must be above 0"),
         (["a.png", "--target-bpp", "1", "--target-psnr", "30"], "not both"),
         (["a.png", "--max-pixels", "100"], "limit"),
-        (["old.png"], "old.smt exists; add --overwrite"),
+        (["old.png"], "old.smt exists; --force"),
     ],
 )
 def test_a_users_mistake_is_one_sentence(folder, monkeypatch, capsys, arguments, sentence):

@@ -372,7 +372,7 @@ def test_the_commands(maps, tmp_path, monkeypatch, capsys):
     for wrong, sentence in (
         (("fit", source, tmp_path / "m.png"), "last the .smt file"),
         (("fit", tmp_path / "none", file), "no such file or folder"),
-        (("fit", source, file, "--weights", "normal=much"), "normal=much; it must be a number"),
+        (("fit", source, file, "--force", "--weights", "normal=much"), "normal=much; it must be"),
         (("decode", file, tmp_path, "--map", "height"), "no map 'height'"),
         (("export", file, tmp_path), "name either --shader"),
         (("info", source / "ao.png"), "no .smt file"),

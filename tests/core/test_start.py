@@ -56,7 +56,7 @@ def test_info_of_a_texture_imports_no_codec(folder, name):
 
 @pytest.mark.parametrize("name", ["a.smt", "a.dds"])
 def test_decode_imports_no_encoder(folder, name):
-    found = imported(folder, "decode", name, "b.png", "--overwrite")
+    found = imported(folder, "decode", name, "b.png", "--force")
     ours = {module for module in found if module.startswith("smalti.")}
     assert not found & {*HEAVY, "smalti.bc7.encode", "smalti.bc7.rdo", "smalti.entropy.planes"}
     assert {module for module in ours if module.startswith("smalti.bc7.")} == {

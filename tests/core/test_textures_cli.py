@@ -118,13 +118,16 @@ def test_settings_of_the_encoder(smalti_):
         (["texture", "face0.png", "a.dds", "--srgb", "--normal"], "either --srgb or --normal"),
         (["texture", "face0.png", "a.dds", "--mips", "all"], "unknown mips 'all'"),
         (["texture", "face0.png", "a.dds", "--format", "bc6"], "unknown format 'bc6'"),
-        (["texture", "face0.png", "a.dds", "--format", "bc7:fast=1"], "no setting 'fast'"),
+        (
+            ["texture", "face0.png", "a.dds", "--format", "bc7:fast=1"],
+            "unknown setting of bc7 'fast'",
+        ),
         (["texture", "face0.png", "a.dds", "--max-pixels", "99"], "limit"),
         (["texture", "face0.png", "no/a.dds"], "no does not exist"),
         (["unpack", "none.dds", "out"], "none.dds: no such file"),
         (["unpack", "face0.png", "out"], "no .dds or .ktx2 file"),
         (["unpack", "old.dds", "out", "--suffix", ".gif"], "suffix '.gif'; known"),
-        (["unpack", "old.dds", "."], "old.png exists; add --overwrite"),
+        (["unpack", "old.dds", "."], "old.png exists; --force"),
         (["info", "cut.dds"], "truncated"),
     ],
 )

@@ -395,7 +395,7 @@ def test_commands(tmp_path, monkeypatch, capsys, bundled):
     kept, shown = (smalti.load(path)[:64].astype(int) for path in (done, out))
     assert np.abs(kept - shown).max() <= 5
     assert smalti_command(monkeypatch, "draw", "a seven", out) == 1
-    assert "--overwrite" in capsys.readouterr().err
+    assert "--force" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,10 @@ class Stand:
         cells = torch.nn.functional.interpolate(x, (4 * size[0], 4 * size[1]), mode="area")
         return torch.nn.functional.pixel_unshuffle(cells, 4)
 
-    def decode(self, z, size, *, fit="stretch"):
+    def decode(self, z, size, *, fit="stretch", window=None):
+        if window is not None:
+            top, left, height, width = window
+            return self.decode(z, size)[:, :, top : top + height, left : left + width]
         x = torch.nn.functional.pixel_shuffle(z, 4)
         if fit == "contain":
             side = min(size)
@@ -35,7 +38,9 @@ class Stand:
         return torch.nn.functional.interpolate(x, size, mode="nearest")
 
 
-def bars(diffuser, labels, grid, *, seed):
+def bars(diffuser, labels, grid, *, seed, on_step=None):
+    if on_step:
+        on_step(1, 1)
     x = torch.full((len(labels), 1, 32, 32), -1.0)
     for n, label in enumerate(labels.tolist()):
         x[n, :, 4:28, 2 + 2 * label : 8 + 2 * label] = 1
@@ -57,7 +62,11 @@ def test_what_is_drawn(models):
     told = []
     shown = size_study.study(models, large=(7, 20, 96), on_step=lambda *step: told.append(step))
     assert [d.grid for d in shown.drawn] == [(4, 4), (8, 8), (4, 10), (10, 4)]
-    assert told[-1] == (5, 5, "drawn")
+    assert told[-3:] == [
+        (1, 1, "20x20 latents"),
+        (0, 96, "96x96 from 20x20 latents"),
+        (64, 96, "96x96 from 20x20 latents"),
+    ]
     for drawn in shown.drawn:
         assert drawn.latents.shape == (10, *drawn.grid, 16)
         assert {fit for _, fit in drawn.pictures} == {"stretch", "contain"}
@@ -128,19 +137,33 @@ def test_figures_say_what_they_show(models):
 def test_command(models, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(drawing, "DOTS_PER_INCH", 40)
     out = tmp_path / "figures"
-    code, printed, _ = run(monkeypatch, capsys, "explain", "sizes", out, "--large", "0")
+    arguments = ("explain", "sizes", "--out", out, "--large", "0")
+    code, printed, _ = run(monkeypatch, capsys, *arguments)
     assert code == 0
     found = {path.stem for path in out.iterdir()}
     assert found == {"digits-4x4", "digits-8x8", "digits-4x10", "digits-10x4", "latents"}
     assert "no large.png: no large grid was wanted" in printed
     with Image.open(out / "digits-8x8.png") as image:
         assert len(set(map(bytes, np.asarray(image.convert("RGB")).reshape(-1, 3)))) > 20
+    code, _, err = run(monkeypatch, capsys, *arguments)
+    assert code == 1
+    assert f"{out / 'digits-10x4.png'} exists; --force" in err
+
+
+def test_loss_alone(models, monkeypatch, capsys, tmp_path):
+    digits = size_study.Digits(np.zeros((3, 28, 28), np.uint8), np.arange(3))
+    monkeypatch.setattr(size_study, "read_digits", lambda folder: digits)
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, capsys, "explain", "loss", "--data", "MNIST")[0] == 0
+    assert [path.name for path in (tmp_path / "smalti-explain/loss").iterdir()] == ["loss.png"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("bc7",), "name the picture: smalti explain bc7 a.png"),
+        (("loss",), "name their folder with --data"),
+        (("sizes", "out"), "sizes needs no picture; --out out is the folder for figures"),
         (("sizes", "--large", "-1"), "a latent of -1 cells a side; 0 is for none"),
         (
             ("sizes", "--data", "nowhere"),

@@ -146,7 +146,7 @@ def test_a_tokenizers_file_says_its_codebook():
 def test_files_are_not_replaced_unasked(exported):
     _, (encoder, _), path = exported("patch")
     before = encoder.read_bytes()
-    with pytest.raises(OptionError, match=r"has patch-encoder\.onnx already; add --overwrite"):
+    with pytest.raises(OptionError, match=r"has patch-encoder\.onnx already; add --force"):
         write_onnx(path, encoder.parent)
     assert encoder.read_bytes() == before
 

@@ -58,7 +58,7 @@ def test_a_sheet_of_pictures_of_any_size(monkeypatch, capsys, tiny, tmp_path):
     assert pixels(out).shape == (4 * 40, 4 * 64)
     code, said = sampled(monkeypatch, capsys, tiny, out)
     assert code == 1
-    assert "exists; add --overwrite" in said
+    assert "exists; --force" in said
 
 
 def test_labels_take_turns_and_pictures_follow_from_their_number(

@@ -335,7 +335,7 @@ def test_ascii(folder, weights, monkeypatch, capsys):
         (("tokens", "none.png"), "none.png"),
         (("tokens", "."), "add --shards OUT"),
         (("tokens", "a.png", "--out", "a.exe"), "a.exe is no file of ids; known: .json"),
-        (("tokens", "a.png", "--out", "old.json"), "old.json exists; add --overwrite"),
+        (("tokens", "a.png", "--out", "old.json"), "old.json exists; --force"),
         (("tokens", "a.png", "--side", "0"), "side 0"),
         (("tokens", "a.png", "--weights", "rgba-boxes"), "holds weights of RgbaAutoencoder"),
         (("tokens", "a.png", "--shards", "out"), "a.png is no folder"),

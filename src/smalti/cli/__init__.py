@@ -54,11 +54,9 @@ def _choose(commands: dict[str, str], words: list[str], name: str, about: str) -
         sys.stdout.write(overview(commands, name, about))
         return 0 if words else 2
     if chosen not in commands:
-        import difflib
+        from smalti.errors import unknown
 
-        close = difflib.get_close_matches(chosen, commands, n=1)
-        meant = f"is {close[0]} meant? " if close else ""
-        fail(f"no command {chosen!r}; {meant}{name} --help shows them all", 2)
+        fail(unknown("command", chosen, commands, listing=f"{name} --help shows all"), 2)
     from smalti.cli.commands import load
 
     found = load(commands[chosen])

@@ -1,23 +1,26 @@
 """A function as a command: its signature is the command line, its docstring the help.
 
-    def encode(inputs: tuple[Path, ...], /, *, codec: str = "bc7", overwrite: bool = False) -> int:
-        \"""Compress pictures: `smalti encode a.png a.smt`, or many at once.
+    def encode(inputs: tuple[Path, ...], /, *, codec: str = "bc7", force: bool = False) -> int:
+        \"""Compress pictures, one or many at once.
 
         Args:
             inputs: Pictures and folders.
             codec: A codec of `smalti list`.
-            overwrite: Replace files that exist.
+            force: Replace files that exist.
+
+        Examples:
+            smalti encode a.png b.smt
         \"""
 
-    smalti encode a.png --codec bc7 --overwrite b.png
+    smalti encode a.png --codec bc7 --force b.png
 
 Parameters before the stroke are arguments, those after the star options. A `tuple` takes several
 values, a `bool` is a flag. What a parameter may be is its annotation: str, int, float, Path,
-Literal, tuples of these, and `| None` for what need not be given.
+Literal, tuples of these, and `| None` for what need not be given. The help adds the default of an
+option to its text, once, unless the text says "default" itself.
 """
 
 import argparse
-import difflib
 import inspect
 import sys
 import textwrap
@@ -27,10 +30,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from smalti.errors import nearest, unknown
+
 Command = Callable[..., int]
 
 PLACEHOLDERS = {int: "N", float: "X", Path: "PATH", str: "TEXT"}  # of a value, in the help
-WIDEST = 100  # columns of help
+EXPECTED = {int: "a whole number", float: "a number"}
+LETTERS = {"force": "-f", "jobs": "-j", "quality": "-q", "runs": "-n"}  # of options, everywhere
+WIDEST = 80  # columns of help, with the margin
+SECTIONS = ("Args", "Examples")  # of a docstring
 
 
 def run(command: Command, arguments: Sequence[str], name: str) -> int:
@@ -39,19 +47,24 @@ def run(command: Command, arguments: Sequence[str], name: str) -> int:
     Raises:
         SystemExit: with 0 after --help, with 2 where the arguments are none of this command.
     """
-    parser = _Parser(prog=name, description=description(command), **_LAYOUT)
     signature = inspect.signature(command)
-    texts = _texts(command)
-    for parameter in signature.parameters.values():
-        _add(parser, parameter, texts[parameter.name])
+    parser = _parser(command, name)
     given = vars(parser.parse_intermixed_args([_with_hyphens(word) for word in arguments]))
     positional = [given.pop(p.name) for p in signature.parameters.values() if _is_positional(p)]
     return command(*positional, **given)
 
 
+def help_text(command: Command, name: str) -> str:
+    """What `--help` prints."""
+    return _parser(command, name).format_help()
+
+
 def description(command: Command) -> str:
-    """The help before the arguments: the docstring up to "Args:"."""
-    return inspect.cleandoc(command.__doc__ or "").partition("\nArgs:\n")[0].strip()
+    """The help before the arguments: the docstring up to its first section."""
+    text = inspect.cleandoc(command.__doc__ or "")
+    for section in SECTIONS:
+        text = text.partition(f"\n{section}:\n")[0]
+    return text.strip()
 
 
 def columns() -> int:
@@ -61,19 +74,43 @@ def columns() -> int:
     return min(shutil.get_terminal_size().columns - 2, WIDEST)
 
 
+def _parser(command: Command, name: str) -> "_Parser":
+    signature = inspect.signature(command)
+    parser = _Parser(
+        prog=name,
+        usage=_usage(name, signature),
+        description=description(command),
+        epilog=_examples(command),
+        **_LAYOUT,
+    )
+    texts = _texts(command)
+    for parameter in signature.parameters.values():
+        _add(parser, parameter, texts[parameter.name])
+    return parser
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse with one sentence for a mistake."""
 
     def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ")
-        if unknown != message:
-            word = unknown.split()[0]
+        unrecognized = message.removeprefix("unrecognized arguments: ")
+        if unrecognized != message:
+            word = unrecognized.split()[0]
             options = [text for action in self._actions for text in action.option_strings]
-            close = difflib.get_close_matches(word.partition("=")[0], options, n=1)
-            meant = f" (is {close[0]} meant?)" if close else ""
-            message = f"it takes no {word}{meant}"
-        sys.stderr.write(f"{self.prog}: {message}; {self.prog} --help shows what it takes\n")
+            meant = nearest(word.partition("=")[0], options)
+            message = f"no option {word}" + (f"; is {meant} meant?" if meant else "")
+        message = message.removeprefix("argument ").removesuffix("?")
+        mark = "?" if "meant" in message else ";"
+        sys.stderr.write(f"{self.prog}: {message}{mark} {self.prog} --help shows all\n")
         sys.exit(2)
+
+
+_UNBROKEN: dict[str, Any] = {"break_on_hyphens": False, "break_long_words": False}
+
+
+def _is_code(paragraph: str) -> bool:
+    """Whether its lines stand as they are: examples, and what is indented."""
+    return paragraph.startswith(("examples:", "  "))
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -83,15 +120,33 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=24, width=columns())
 
     def _split_lines(self, text: str, width: int) -> list[str]:
-        return textwrap.wrap(text, width, break_on_hyphens=False)
+        return textwrap.wrap(text, width, **_UNBROKEN)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = text.split("\n\n")
-        filled = (textwrap.fill(p, width, break_on_hyphens=False) for p in paragraphs)
+        filled = (p if _is_code(p) else textwrap.fill(p, width, **_UNBROKEN) for p in paragraphs)
         return textwrap.indent("\n\n".join(filled), indent)
 
 
 _LAYOUT = {"formatter_class": _Formatter, "allow_abbrev": False}
+
+
+def _usage(name: str, signature: inspect.Signature) -> str:
+    """ "smalti encode [INPUTS ...] [options]": every argument, and that there are options."""
+    words = [name]
+    for parameter in filter(_is_positional, signature.parameters.values()):
+        text = parameter.name
+        if _kind(parameter.annotation)[1] is not None:
+            text += " ..."
+        words.append(text if parameter.default is parameter.empty else f"[{text}]")
+    return " ".join([*words, "[options]"]).replace("%", "%%")
+
+
+def _examples(command: Command) -> str:
+    """The last of the help, its lines as they stand in the docstring's "Examples:"."""
+    section = inspect.cleandoc(command.__doc__ or "").partition("\nExamples:\n")[2]
+    lines = textwrap.indent(textwrap.dedent(section), "  ")
+    return f"examples:\n{lines}".rstrip() if section else ""
 
 
 def _is_positional(parameter: inspect.Parameter) -> bool:
@@ -102,27 +157,30 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, text: st
     required = parameter.default is parameter.empty
     default = None if required else parameter.default
     name = parameter.name
+    names = [name]
     how: dict[str, Any] = {"default": default}
     kind, count = _kind(parameter.annotation)
     if _is_positional(parameter):
         how["nargs"] = count or (None if required else "?")
     else:
-        name = f"--{name.replace('_', '-')}"
+        letters = [letter for option, letter in LETTERS.items() if option == name]
+        names = [*letters, f"--{name.replace('_', '-')}"]
         how["nargs"], how["required"] = count, required
-        if default not in (None, False, ()) and "(default" not in text:
-            text += f" (default: {_as_typed(default)})"
+        if default not in (None, False, (), "") and "default" not in text:
+            text = f"{text.removesuffix('.')} (default: {_as_typed(default)})."
     if kind is bool:
         del how["nargs"], how["required"]
         how["action"] = "store_true"
     elif typing.get_origin(kind) is Literal:
-        how["choices"] = typing.get_args(kind)
+        how["type"] = _one_of(parameter.name, typing.get_args(kind))
+        how["metavar"] = "|".join(typing.get_args(kind))
     else:
-        how["type"] = kind
+        how["type"] = _converter(kind)
         if not _is_positional(parameter):
             how["metavar"] = PLACEHOLDERS[kind]
     if count is not None:
         how["action"] = _Tuple
-    parser.add_argument(name, help=text.replace("%", "%%"), **how)
+    parser.add_argument(*names, help=text.replace("%", "%%"), **how)
 
 
 class _Tuple(argparse.Action):
@@ -143,7 +201,30 @@ def _kind(annotation: Any) -> tuple[Any, str | int | None]:
     return annotation, None
 
 
+def _converter(kind: type) -> Callable[[str], Any]:
+    """A word as a value; what is none is said in a few words."""
+
+    def convert(word: str) -> Any:
+        try:
+            return kind(word)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{word!r} is not {EXPECTED[kind]}") from None
+
+    return convert
+
+
+def _one_of(name: str, choices: tuple[str, ...]) -> Callable[[str], str]:
+    def convert(word: str) -> str:
+        if word not in choices:
+            raise argparse.ArgumentTypeError(unknown(name, word, choices))
+        return word
+
+    return convert
+
+
 def _as_typed(default: Any) -> str:
+    if isinstance(default, int):
+        return f"{default:,}"
     return " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
@@ -158,6 +239,7 @@ def _with_hyphens(word: str) -> str:
 def _texts(command: Command) -> dict[str, str]:
     """Parameter -> its lines of the docstring's "Args:", joined."""
     section = inspect.cleandoc(command.__doc__ or "").partition("\nArgs:\n")[2]
+    section = section.partition("\nExamples:\n")[0]
     found: dict[str, str] = {}
     for line in textwrap.dedent(section).splitlines():
         if line and not line.startswith(" "):

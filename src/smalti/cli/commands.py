@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 COMMANDS: dict[str, str] = {
+    "help": "smalti.cli.help:help_",
     "encode": "smalti.cli.encode:encode",
     "fit": "smalti.cli.fit:fit",
     "decode": "smalti.cli.decode:decode",

@@ -20,7 +20,7 @@ def compare(
     device: str = "cpu",
     threads: int | None = None,
 ) -> int:
-    """Every codec and baseline on your pictures: a table here, and one HTML page.
+    """Every codec on your pictures: a table here, and an HTML page.
 
     Interrupt it whenever you like: the same command goes on where it stopped.
 
@@ -30,8 +30,13 @@ def compare(
             (default: every codec and baseline at a few quick settings).
         all: Run every codec and baseline at all of its usual settings; takes several times as long.
         out: Folder for the page and every compressed file.
-        device: torch device: cpu, cuda, mps.
+        device: Where models run: cpu, cuda or mps.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
+
+    Examples:
+        smalti compare
+        smalti compare pictures --codecs bc7 jpeg:quality=90
+        smalti compare pictures --all
     """
     machine.use_threads(threads)
     chosen = [path for path, _ in paths.expand(pictures or (BUNDLED_PICTURES,), PICTURE_SUFFIXES)]

@@ -19,27 +19,40 @@ def decode(
     weights: Path | None = None,
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False,
+    force: bool = False,
 ) -> int:
-    """Draw compressed files: `smalti decode a.smt a.png`, or many files and folders at once.
-
-    `-` is standard input, and as the last name standard output: `smalti decode a.smt - >a.png`
+    """Draw compressed files, one or many at once.
 
     Args:
-        inputs: .smt, .dds and .ktx2 files and folders. A last name like a picture's is the output.
-        out: Folder for the pictures; otherwise each is written beside its file.
-        window: Only these texels, WIDTHxHEIGHT+LEFT+TOP, for instance 64x64+128+0
+        inputs: .smt, .dds and .ktx2 files and folders of them. A last name like a picture's is the
+            output; - is standard input or output.
+        out: Folder for the pictures (default: beside each file, a.smt as a.decoded.png).
+        window: Only these texels, WIDTHxHEIGHT+LEFT+TOP.
         size: Draw at WIDTHxHEIGHT, for codecs without a fixed resolution.
-        suffix: Format of pictures that you did not name: .png .webp .avif .tif .bmp .jpg
-        device: torch device: cpu, cuda, mps.
+        suffix: Format of pictures that you did not name: .png, .webp, .avif, .tif, .bmp or .jpg.
+        device: Where models run: cpu, cuda or mps.
         weights: The .safetensors file that the file was made with, if it is not a bundled one.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
         max_pixels: Refuse files of more texels than this.
-        overwrite: Replace pictures that exist.
+        force: Replace pictures that exist.
+
+    Examples:
+        smalti decode a.smt b.png
+        smalti decode a.dds b.png --window 64x64+128+0
+        smalti decode compressed --out pictures
+        smalti decode a.smt - >a.png
     """
     box = geometry.window(window) if window else None
     drawn = geometry.size(size) if size else None
-    jobs = paths.plan(inputs, out, overwrite, paths.FILES, WRITTEN_SUFFIXES, suffix)
+    jobs = paths.plan(
+        inputs,
+        out,
+        force=force,
+        read=paths.FILES,
+        written=WRITTEN_SUFFIXES,
+        suffix=suffix,
+        beside=".decoded",
+    )
     machine.use_threads(threads)
 
     def run(source: Path, target: Path, _: Callable[[int, int], None]) -> str:

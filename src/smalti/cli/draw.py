@@ -23,14 +23,14 @@ def draw(
     suffix: str = ".png",
     model: str | None = None,
     device: str = "cpu",
-    overwrite: bool = False,
+    force: bool = False,
 ) -> int:
-    """A small language model draws: `smalti draw "a seven" out.png`, `smalti draw "an airplane" ...`
+    """A small language model draws a digit, an airplane or a car.
 
     Args:
         caption: What to draw: "a seven", "the digit 7", or "a digit" for any; "an airplane",
             "a car", or "a picture" for any.
-        picture: The picture to write: .png .webp .avif .tif .bmp .jpg; - is standard output.
+        picture: The picture to write; - is standard output.
         complete: Keep the upper half of this picture, and draw the lower one.
         count: Pictures, on one sheet.
         seed: Another one draws other pictures.
@@ -40,10 +40,14 @@ def draw(
         suffix: Format of standard output.
         model: digits-lm, natural-lm, or a folder that `smalti train` wrote for either:
             runs/digits-lm/model (default: the one that knows the caption's words).
-        device: torch device: cpu, cuda, mps.
-        overwrite: Replace a picture that exists.
+        device: Where models run: cpu, cuda or mps.
+        force: Replace a picture that exists.
+
+    Examples:
+        smalti draw "a seven" seven.png --count 4
+        smalti draw "a car" whole.png --complete half.png
     """
-    check_new_picture(picture, overwrite, suffix)
+    check_new_picture(picture, force=force, suffix=suffix)
     if not 1 <= scale <= 64:
         raise OptionError(f"scale {scale}; it lies in 1 .. 64")
     if not 1 <= count <= MOST:
@@ -86,7 +90,7 @@ def name(
     model: str | None = None,
     device: str = "cpu",
 ) -> int:
-    """The same language models say what they see: `smalti name picture.png`
+    """The same language models say what they see.
 
     Digits may be dark on light or light on dark, of any size, one in each picture. Without --model
     a picture without colour whose border is even is read as a digit; of any other one natural-lm
@@ -95,7 +99,10 @@ def name(
     Args:
         pictures: Pictures of one thing each; - is standard input.
         model: digits-lm, natural-lm, or a folder that `smalti train` wrote for either.
-        device: torch device: cpu, cuda, mps.
+        device: Where models run: cpu, cuda or mps.
+
+    Examples:
+        smalti name seven.png plane.png
     """
     if not pictures:
         raise OptionError("name at least one picture")

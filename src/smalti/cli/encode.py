@@ -20,26 +20,35 @@ def encode(
     rdo: float | None = None,
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False,
+    force: bool = False,
 ) -> int:
-    """Compress pictures: `smalti encode a.png a.smt`, or many pictures and folders at once.
-
-    `-` is standard input, and as the last name standard output: `smalti encode - - <a.png >a.smt`
+    """Compress pictures, one or many at once.
 
     Args:
-        inputs: Pictures and folders. A last name that ends in .smt (or .dds, .ktx2) is the output.
-        codec: A codec of `smalti list`, with settings if wanted: rgba-ae:step=0.125
-        effort: How long to search: ultrafast, fast, medium, high, best (default: medium).
-        out: Folder for the outputs; otherwise each is written beside its picture.
-        suffix: Format of files that you did not name: .smt .dds .ktx2
-        device: torch device: cpu, cuda, mps (default: cpu); for bc7 also gpu, any graphics card.
+        inputs: Pictures and folders. A last name that ends in .smt, .dds or .ktx2 is the output;
+            - is standard input or output.
+        codec: One of `smalti list`, with settings if wanted, as NAME:SETTING=VALUE; `smalti help
+            NAME` shows them.
+        effort: How long to search: ultrafast, fast, medium, high or best (default: medium).
+        out: Folder for the outputs (default: beside each picture).
+        suffix: Format of files that you did not name: .smt, .dds or .ktx2.
+        device: Where models run: cpu, cuda or mps (default: cpu); for bc7 also gpu, any graphics
+            card.
         seed: Of whatever the encoder draws at random.
-        rdo: Of bc7: choose blocks that zip and zstd make smaller. 4 is about 15 % for 1 dB.
+        rdo: Of bc7: choose blocks that zip and zstd make smaller; 4 is about 15 % for 1 dB.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
         max_pixels: Refuse pictures of more texels than this.
-        overwrite: Replace files that exist; an output that you name is replaced without.
+        force: Replace files that exist.
+
+    Examples:
+        smalti encode a.png a.smt --effort high
+        smalti encode a.png a.dds --rdo 4
+        smalti encode pictures --codec rgba-ae:step=0.25 --out compressed
+        smalti encode - - <a.png >a.smt
     """
-    jobs = paths.plan(inputs, out, overwrite, PICTURE_SUFFIXES, paths.FILES, suffix)
+    jobs = paths.plan(
+        inputs, out, force=force, read=PICTURE_SUFFIXES, written=paths.FILES, suffix=suffix
+    )
     machine.use_threads(threads)
 
     def run(source: Path, target: Path, on_step: Callable[[int, int], None]) -> str:

@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smalti.cli import show, streams
-from smalti.errors import OptionError
+from smalti.errors import OptionError, unknown
 from smalti.extras import need_torch
+from smalti.files import check_new, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-SUBJECTS = ("bc7", "textures", "sizes")
+SUBJECTS = ("bc7", "textures", "sizes", "loss")
+OF_MODELS = ("sizes", "loss")  # need no picture
 
 
 def explain(
@@ -26,47 +28,63 @@ def explain(
     models: tuple[str, str] = ("r2ir-mnist", "r2id-mnist"),
     large: int = 100,
     seed: int = 1,
-    out: Path = Path("smalti-explain"),
+    out: Path | None = None,
     svg: bool = False,
+    force: bool = False,
 ) -> int:
-    """Draw how a codec works, on your picture: `smalti explain bc7 a.png --block 12,7`
+    """Draw how a codec works, on your picture.
 
-    `smalti explain sizes OUT` needs no picture: the bundled models draw digits at many sizes.
+    bc7: a block, its search, its bits. textures: how the hash and the latent texture learn.
+    sizes: digits of the resampler and the diffuser, at many sizes. loss: what the diffuser's
+    training leaves, against time.
 
     Args:
-        subject: What to explain: bc7; textures, the hash and the latent texture; or sizes, the
-            resampler and the diffuser of digits.
-        picture: One picture. Of sizes: the folder for the figures, as --out.
+        subject: One of bc7, textures, sizes and loss.
+        picture: One picture, of bc7 and textures.
         block: Of bc7: COLUMN,ROW of the block of 4 x 4 texels to look into, counted from 0
             (default: the one that the search improves most).
-        effort: Of bc7: how the block is encoded: ultrafast, fast, medium, high, best.
-        steps: Of textures: of each of the five fits, some 45 ms a step. 5000 as published.
-        data: Of sizes: the folder of MNIST's files, for the figures that need its test pictures.
-        models: Of sizes: the resampler and the diffuser of its latents.
+        effort: Of bc7: how the block is encoded: ultrafast, fast, medium, high or best.
+        steps: Of textures: of each of the five fits, some 45 ms a step; 5000 as published.
+        data: The folder of MNIST's files: for loss, and for those figures of sizes that need its
+            test pictures.
+        models: Of sizes and loss: the resampler, and the diffuser of its latents.
         large: Of sizes: cells on a side of the large latent, drawn at 1024 x 1024; 0 for none.
-        seed: Of sizes: of the latents.
-        out: Folder for the figures; those of an earlier call are replaced.
+        seed: Of sizes and loss: of latents and noise.
+        out: Folder for the figures (default: smalti-explain/SUBJECT).
         svg: Write SVG instead of PNG.
+        force: Replace figures that exist.
+
+    Examples:
+        smalti explain bc7 a.png --block 12,7
+        smalti explain sizes --large 0
+        smalti explain loss --data MNIST
     """
     if subject not in SUBJECTS:
-        raise OptionError(f"nothing to explain about {subject!r}; known: {', '.join(SUBJECTS)}")
+        raise OptionError(unknown("subject", subject, SUBJECTS))
+    if subject in OF_MODELS and picture is not None:
+        raise OptionError(f"{subject} needs no picture; --out {picture} is the folder for figures")
+    if subject not in OF_MODELS and picture is None:
+        raise OptionError(f"name the picture: smalti explain {subject} a.png")
+    if subject == "loss" and data is None:
+        raise OptionError(
+            "the loss is that of MNIST's test pictures; name their folder with --data"
+        )
     if steps < 1:
         raise OptionError(f"{steps} steps; a fit takes at least 1")
     if large < 0:
         raise OptionError(f"a latent of {large} cells a side; 0 is for none")
+    suffix = ".svg" if svg else ".png"
+    out = out or Path("smalti-explain") / subject
+    for figure in sorted(out.glob(f"*{suffix}")):
+        check_new(figure, force=force)
     from smalti.explain import drawing
-    from smalti.files import write_atomically
 
-    if subject == "sizes":
-        out = picture or out
-        figures = _sizes(models, data, large, seed)
-    elif picture is None:
-        raise OptionError(f"name the picture: smalti explain {subject} a.png")
+    if picture is None:
+        figures = _of_models(models, data, large if subject == "sizes" else None, seed)
     elif subject == "textures":
         figures = _textures(picture, steps, streams.input_name(picture))
     else:
         figures = _bc7(streams.load(picture), block, effort, streams.input_name(picture))
-    suffix = ".svg" if svg else ".png"
     for name, figure in figures:
         if isinstance(figure, str):
             show.note(f"no {name}{suffix}: {figure}")
@@ -102,18 +120,25 @@ def _textures(picture: Path, steps: int, name: str) -> list[tuple[str, "Figure"]
     return textures.figures(to_uint8(x), found.hash, found.latent, found.activations, name=name)
 
 
-def _sizes(
-    names: tuple[str, str], data: Path | None, large: int, seed: int
+def _of_models(
+    names: tuple[str, str], data: Path | None, large: int | None, seed: int
 ) -> "list[tuple[str, Figure | str]]":
+    """Digits at many sizes, or, where `large` is None, the loss alone."""
     need_torch(what="smalti explain sizes")
     from smalti.explain import size_study, sizes
+    from smalti.explain.drawn import SizesShown
 
     models = size_study.load(*names)
     real = None if data is None else size_study.read_digits(data)
     with show.progress() as bar:
-        large_one = (3, large, 1024) if large else None
-        shown = size_study.study(models, seed=seed, large=large_one, on_step=bar)
-        if real is not None:
+        shown = SizesShown()
+        if large is not None:
+            large_one = (3, large, 1024) if large else None
+            shown = size_study.study(models, seed=seed, large=large_one, on_step=bar)
+        if large is not None and real is not None:
             size_study.add_real(shown, models.resampler, real)
+        if real is not None:
             size_study.add_losses(shown, models, real, seed=seed, on_step=bar)
+    if large is None:
+        return [("loss", sizes.losses(shown.losses, shown.loss_pictures))]
     return sizes.figures(shown)

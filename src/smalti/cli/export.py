@@ -13,9 +13,9 @@ def export(
     *,
     format: Literal["onnx"] = "onnx",
     int8: bool = False,
-    overwrite: bool = False,
+    force: bool = False,
 ) -> int:
-    """Encoder and decoder as ONNX files: `smalti export rgba-boxes out` (docs/EXPORT.md)
+    """Write a trained model's encoder and decoder as ONNX files.
 
     A file says in its metadata what it takes. Beside them lies run_onnx.py, which puts a picture
     through both and needs onnxruntime, numpy and Pillow alone.
@@ -25,13 +25,16 @@ def export(
         out: Folder for the files.
         format: Of the files.
         int8: 8-bit arithmetic, a quarter of the bytes and faster; for RGBA models.
-        overwrite: Replace files that exist.
+        force: Replace files that exist.
+
+    Examples:
+        smalti export rgba-boxes onnx --int8
     """
     from smalti.extras import need_torch
 
     need_torch(extra="onnx", what="export to ONNX")
     from smalti.export.onnx import write_onnx
 
-    for path in write_onnx(model, out, int8="static" if int8 else None, overwrite=overwrite):
+    for path in write_onnx(model, out, int8="static" if int8 else None, force=force):
         show.note(f"{path}, {path.stat().st_size:,} bytes")
     return 0

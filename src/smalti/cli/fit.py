@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from smalti.cli import live as watching
 from smalti.cli import paths, show, streams
 from smalti.errors import OptionError
-from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, SMT
+from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, SMT, check_new
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,9 +42,9 @@ def fit(
     device: str | None = None,
     live: bool = False,
     max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False,
+    force: bool = False,
 ) -> int:
-    """Fit a small network to one picture, step by step: `smalti fit a.png a.smt`.
+    """Fit a small network to one picture, step by step.
 
     Ctrl-C writes the best so far and keeps a.smt.fit, from which the same command goes on; a second
     Ctrl-C stops at once.
@@ -52,8 +52,8 @@ def fit(
     Args:
         inputs: The picture, and the .smt file if it shall not stand beside it; - is standard
             input or output, from which no fit can go on.
-        codec: One that is fitted, with settings if wanted: fitted:hidden=32
-        effort: How many steps: ultrafast, fast, medium, high, best (default: medium).
+        codec: One that is fitted, with settings if wanted, as in fitted:hidden=32.
+        effort: How many steps: ultrafast, fast, medium, high or best (default: medium).
         lmbda: Mean squared error (of 1) that a bit a texel may buy; larger makes smaller files.
         target_bpp: Bits a texel that the file shall have, instead of --lmbda.
         target_psnr: PSNR in dB that the picture shall have, instead of --lmbda.
@@ -64,16 +64,20 @@ def fit(
         device: cpu or cuda (needs Triton).
         live: Watch it learn, in a window or, without a display, in the terminal.
         max_pixels: Refuse pictures of more texels than this.
-        overwrite: Replace a file that exists; one that you name is replaced without.
+        force: Replace a file that exists.
+
+    Examples:
+        smalti fit a.png a.smt --steps 700
+        smalti fit a.png a.smt --target-bpp 0.5
+        smalti fit a.png a.smt --live
     """
-    jobs = paths.plan(inputs, None, True, PICTURE_SUFFIXES, (SMT,), SMT)
+    jobs = paths.plan(inputs, None, force=True, read=PICTURE_SUFFIXES, written=(SMT,), suffix=SMT)
     if len(jobs) != 1:
         raise OptionError(f"{len(jobs)} pictures; a fit is of one")
     [(source, target)] = jobs
     state_path = None if streams.is_pipe(target) else target.with_name(f"{target.name}.fit")
-    goes_on = state_path is None or state_path.exists()
-    if target.exists() and len(inputs) == 1 and not overwrite and not goes_on:
-        raise OptionError(f"{target} exists; add --overwrite to replace it")
+    if state_path and not state_path.exists():  # a fit that goes on replaces its own file
+        check_new(target, force=force)
 
     from smalti import api
     from smalti.cli.fit_state import StateFile, about

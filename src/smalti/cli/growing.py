@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from smalti.cli import show
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from smalti.eval.results import Mean
 
 NAME_WIDTH = 40  # of lines; longer names move the numbers
@@ -75,17 +77,15 @@ class _LiveTable:
     """The table and its bar on a terminal, by rich."""
 
     def __init__(self) -> None:
-        from rich.console import Group
+        from rich.console import Console, Group
         from rich.live import Live
 
-        from smalti.cli import tables
-
-        self._table = tables.table_of("codec", gives_way="codec", numbers=tuple(COLUMNS))
+        self._table = _table("codec", tuple(COLUMNS))
         self._bar = show.progress_bars()
         self._task = self._bar.add_task("", total=None)
         self._live = Live(
             Group(self._table, self._bar),
-            console=tables.console(),
+            console=Console(highlight=False, soft_wrap=True),
             refresh_per_second=4,
             vertical_overflow="visible",
         )
@@ -102,3 +102,15 @@ class _LiveTable:
     def stop(self) -> None:
         self._live.update(self._table, refresh=True)
         self._live.stop()
+
+
+def _table(name: str, numbers: tuple[str, ...]) -> "Table":
+    """One column gives way in a narrow terminal: no number is ever cut."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column(name, overflow="fold")
+    for number in numbers:
+        table.add_column(number, justify="right", no_wrap=True)
+    return table

@@ -12,10 +12,16 @@ if TYPE_CHECKING:
 
 
 def info(inputs: tuple[Path, ...], /) -> int:
-    """What files hold, section by section, without decoding the picture.
+    """What files hold, section by section.
+
+    Nothing is decoded.
 
     Args:
         inputs: .smt, .dds and .ktx2 files, and folders of them; - is standard input.
+
+    Examples:
+        smalti info a.smt
+        smalti info compressed
     """
     failures = 0
     for source, _ in paths.expand(inputs, paths.FILES):

@@ -1,4 +1,4 @@
-"""Neural textures of whole materials: fit their maps together, draw them, export them."""
+"""Neural textures of whole materials: fit, draw, export."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Literal
 from smalti import settings
 from smalti.cli import geometry, machine, show, streams
 from smalti.errors import FormatError, OptionError
-from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, SMT, WRITTEN_SUFFIXES, write_atomically
+from smalti.files import (
+    MAX_PIXELS,
+    PICTURE_SUFFIXES,
+    SMT,
+    WRITTEN_SUFFIXES,
+    check_new,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     from smalti.material import Material
@@ -32,8 +39,9 @@ def fit(
     seed: int = 0,
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    force: bool = False,
 ) -> int:
-    """Fit the maps of a material: `smalti material fit rock/ rock.smt`.
+    """Fit the maps of a material, together.
 
     The names of the pictures say what they are: albedo, normal, roughness, metallic, ao, height,
     or anything that ends in _albedo and so on. Interrupt it whenever you like: the best so far is
@@ -43,15 +51,21 @@ def fit(
         sources: A folder of maps, or the maps themselves; last the .smt file to write, or - for
             standard output.
         bpp: Bits a texel in memory at most: all maps, all mip levels and the network.
-        effort: How long to fit: ultrafast, fast, medium, high, best.
+        effort: How long to fit: ultrafast, fast, medium, high or best.
         weights: Of the maps' errors, as in albedo=1,normal=2 (default: 1 each).
         repeat: The maps are tiled: nothing ends at their edges.
-        rounds: How often every texel is looked at; by effort without.
+        rounds: How often every texel is looked at (default: by effort).
         seed: Of the first weights and the order of the blocks.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
         max_pixels: Refuse maps of more texels than this.
+        force: Replace a file that exists.
+
+    Examples:
+        smalti material fit rock rock.smt --bpp 5
+        smalti material fit albedo.png normal.png rock.smt --weights normal=2
     """
     pictures, target = _pictures(sources)
+    streams.check_output(target, force=force)
     machine.use_threads(threads)
 
     from smalti.image import load
@@ -99,20 +113,25 @@ def decode(
     size: str | None = None,
     suffix: str = ".png",
     max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False,
+    force: bool = False,
 ) -> int:
-    """Draw the maps of a material: `smalti material decode rock.smt folder`.
+    """Draw the maps of a material.
 
     Args:
         file: The .smt file; - is standard input.
         folder: For the pictures, one a map; made if it is not there.
         map: Only this map.
         mip: Mip level, 0 the largest.
-        window: Only these texels of the level, WIDTHxHEIGHT+LEFT+TOP, for instance 1x1+128+0
+        window: Only these texels of the level, WIDTHxHEIGHT+LEFT+TOP.
         size: Draw at WIDTHxHEIGHT, from the mip level next above.
-        suffix: Format of the pictures: .png .webp .avif .tif .bmp .jpg
+        suffix: Format of the pictures: .png, .webp, .avif, .tif, .bmp or .jpg.
         max_pixels: Refuse files, and sizes, of more texels than this.
-        overwrite: Replace pictures that exist.
+        force: Replace pictures that exist.
+
+    Examples:
+        smalti material decode rock.smt maps
+        smalti material decode rock.smt maps --map normal --mip 2
+        smalti material decode rock.smt texel --window 1x1+128+0
     """
     if suffix not in WRITTEN_SUFFIXES:
         raise OptionError(f"suffix {suffix!r}; known: {', '.join(WRITTEN_SUFFIXES)}")
@@ -133,8 +152,7 @@ def decode(
     chosen = [map] if map is not None else list(slices)
     targets = {name: folder / f"{name}{suffix}" for name in chosen}
     for target in targets.values():
-        if target.exists() and not overwrite:
-            raise OptionError(f"{target} exists; add --overwrite to replace it")
+        check_new(target, force=force)
     texture = held.texture
     if drawn:
         texels = texture.at_size(*drawn)
@@ -153,6 +171,9 @@ def info(file: Path, /, *, max_pixels: int = MAX_PIXELS) -> int:
     Args:
         file: The .smt file; - is standard input.
         max_pixels: Refuse files of more texels than this.
+
+    Examples:
+        smalti material info rock.smt
     """
     held, size = _open(file, max_pixels)
     layout = held.texture.layout
@@ -185,9 +206,9 @@ def export(
     bc: Literal["dds", "ktx2"] | None = None,
     effort: str = "medium",
     max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False,
+    force: bool = False,
 ) -> int:
-    """Write a material for an engine: `smalti material export rock.smt folder --shader wgsl`.
+    """Write a material for an engine.
 
     --shader: grids.bin and weights.bin, to upload as they are, decode.wgsl (or .glsl, .slang) that
     reads them, and material.json with sizes and offsets. --bc: the maps as BC7, normals as BC5,
@@ -196,11 +217,15 @@ def export(
     Args:
         file: The .smt file; - is standard input.
         folder: Made if it is not there.
-        shader: Language of the decoder: glsl, wgsl, slang.
-        bc: Write block-compressed textures: dds, ktx2.
-        effort: Of the search for blocks: ultrafast, fast, medium, high, best.
+        shader: Language of the decoder.
+        bc: Write block-compressed textures of this kind.
+        effort: Of the search for blocks: ultrafast, fast, medium, high or best.
         max_pixels: Refuse files of more texels than this.
-        overwrite: Replace files that exist.
+        force: Replace files that exist.
+
+    Examples:
+        smalti material export rock.smt engine --shader wgsl
+        smalti material export rock.smt engine --bc ktx2
     """
     if (shader is None) == (bc is None):
         raise OptionError("name either --shader glsl|wgsl|slang or --bc dds|ktx2")
@@ -221,8 +246,7 @@ def export(
                 on_step=lambda done, total, name: bar(done, total, f"{name}, texels"),
             )
     for name in files:
-        if (folder / name).exists() and not overwrite:
-            raise OptionError(f"{folder / name} exists; add --overwrite to replace it")
+        check_new(folder / name, force=force)
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         write_atomically(folder / name, data)
@@ -235,7 +259,6 @@ def _pictures(sources: tuple[Path, ...]) -> tuple[dict[str, Path], Path]:
     *named, target = sources or (Path(),)
     if not named or not (streams.is_stream(target) or target.suffix.lower() == SMT):
         raise OptionError("name a folder of maps, or the maps, and last the .smt file to write")
-    streams.check_output(target)
     found: list[Path] = []
     for source in named:
         if source.is_dir():

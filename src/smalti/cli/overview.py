@@ -27,5 +27,6 @@ def overview(commands: dict[str, str], name: str, about: str) -> str:
         )
     lines += ["", f"{name} COMMAND --help shows what a command takes."]
     if name == "smalti":
+        lines[-1] = "smalti help NAME: a command, a codec or a model; smalti list: all of these."
         lines.append("smalti --version: version, instruction set, threads, extras.")
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ from smalti.registry import FOREIGN
 FILES = (SMT, *FOREIGN)
 
 
-def check_new_picture(picture: Path, overwrite: bool, suffix: str) -> None:
+def check_new_picture(picture: Path, *, force: bool, suffix: str) -> None:
     """Refuse a name that is no picture's, or a picture that exists, before anything is made.
 
     Args:
@@ -20,22 +20,22 @@ def check_new_picture(picture: Path, overwrite: bool, suffix: str) -> None:
     Raises:
         OptionError: either.
     """
-    streams.check_output(picture)
     written = suffix if streams.is_pipe(picture) else picture.suffix.lower()
     if written not in WRITTEN_SUFFIXES:
         what = f"suffix {suffix!r}" if streams.is_pipe(picture) else f"{picture}"
         raise OptionError(f"{what} is no picture to write; known: {' '.join(WRITTEN_SUFFIXES)}")
-    if not streams.is_pipe(picture) and picture.exists() and not overwrite:
-        raise OptionError(f"{picture} exists; add --overwrite to replace it")
+    streams.check_output(picture, force=force)
 
 
 def plan(
     inputs: Sequence[Path],
     out: Path | None,
-    overwrite: bool,
+    *,
+    force: bool,
     read: tuple[str, ...],
     written: tuple[str, ...],
     suffix: str,
+    beside: str = "",
 ) -> list[tuple[Path, Path]]:
     """Input -> output of every file, checked before anything is written.
 
@@ -44,10 +44,11 @@ def plan(
             the only one, is the output. What comes from standard input goes to standard output
             where nothing else is said.
         out: folder for the outputs, or beside each input.
-        overwrite: allow outputs that exist.
+        force: allow outputs that exist.
         read: suffixes to take from folders.
         written: suffixes that an output may have.
         suffix: of outputs that were not named.
+        beside: goes before it where an output lies beside its input, as its original may.
 
     Raises:
         OptionError: no input, an output for several inputs, two inputs for one output, an output
@@ -68,16 +69,16 @@ def plan(
     if named:
         if len(sources) != 1:
             raise OptionError(f"{len(sources)} inputs and one output, {named}; use --out FOLDER")
-        streams.check_output(named)
         jobs = [(sources[0][0], named)]
     else:
         for path, _ in sources:
             if streams.is_pipe(path) and not out:
                 raise OptionError(f"{path} has no place for an output beside it; name the output")
         jobs = [
-            (path, (out / inner if out else path).with_suffix(suffix)) for path, inner in sources
+            (path, (out / inner).with_suffix(suffix) if out else path.with_suffix(beside + suffix))
+            for path, inner in sources
         ]
-    _check(jobs, may_replace=overwrite or (named is not None and suffix == SMT))
+    _check(jobs, force=force)
     return jobs
 
 
@@ -110,15 +111,15 @@ def _is_output(path: Path, written: tuple[str, ...]) -> bool:
     return streams.is_stream(path) or (path.suffix.lower() in written and not path.is_dir())
 
 
-def _check(jobs: list[tuple[Path, Path]], *, may_replace: bool) -> None:
+def _check(jobs: list[tuple[Path, Path]], *, force: bool) -> None:
     first: dict[str, Path] = {}
     for source, target in jobs:
         if streams.is_pipe(target):
+            streams.check_output(target, force=force)
             continue
         if target.resolve() == source.resolve():
             raise OptionError(f"{target} would be written over its own input")
         key = str(target.resolve()).casefold()  # some file systems know no other difference
         if (other := first.setdefault(key, source)) != source:
             raise OptionError(f"{other} and {source} would both be written to {target}")
-        if target.exists() and not may_replace:
-            raise OptionError(f"{target} exists; add --overwrite to replace it")
+        streams.check_output(target, force=force)

@@ -14,7 +14,7 @@ def profile(
     device: str = "cpu",
     runs: int = 3,
 ) -> int:
-    """Parameters, operations, time and memory of trained models: `smalti profile patch-f8c16`
+    """What trained models cost: parameters, operations, time and memory.
 
     Time is processor time on a CPU (OMP_NUM_THREADS=1 for one thread) and the median of a few
     runs; memory is what encoding or decoding takes above the weights and the input.
@@ -24,8 +24,11 @@ def profile(
             bundled autoencoder).
         size: Height and width of the picture, in texels.
         dtype: Of weights and arithmetic.
-        device: torch device: cpu, cuda, mps.
+        device: Where models run: cpu, cuda or mps.
         runs: Timed runs of each half.
+
+    Examples:
+        smalti profile patch-f8c16 --size 256
     """
     from smalti import weights
     from smalti.cli import tables
@@ -41,5 +44,5 @@ def profile(
     for name in models or weights.autoencoders():
         costs += measure(name, size=size, dtype=dtype, device=device, runs=runs)
     show.note(f"one picture of {size} x {size} texels, {dtype} on {device}")
-    tables.costs(costs)
+    show.note(tables.costs(costs).rstrip())
     return 0

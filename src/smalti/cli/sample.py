@@ -30,13 +30,12 @@ def sample(
     suffix: str = ".png",
     model: str = "r2id-mnist",
     device: str = "cpu",
-    overwrite: bool = False,
+    force: bool = False,
 ) -> int:
-    """Draw digits of any size: `smalti sample --label 3 --size 64x40 --count 16 out.png`
+    """A diffuser draws digits of any size and shape.
 
     Args:
-        picture: The picture to write, all drawings on one sheet: .png .webp .avif .tif .bmp .jpg;
-            - is standard output.
+        picture: The picture to write, all drawings on one sheet; - is standard output.
         label: What to draw, 0 to 9, or any; several take turns.
         latent: Latents to draw in, WIDTHxHEIGHT (default: 4x4, as in training).
         size: Of each picture in texels, WIDTHxHEIGHT; training saw 32x32 alone.
@@ -50,10 +49,14 @@ def sample(
         noise: field (one seed, one picture at every size of latents) or white.
         suffix: Format of standard output.
         model: Another diffuser: a file that `smalti train r2id-mnist` wrote.
-        device: torch device: cpu, cuda, mps.
-        overwrite: Replace a picture that exists.
+        device: Where models run: cpu, cuda or mps.
+        force: Replace a picture that exists.
+
+    Examples:
+        smalti sample threes.png --label 3 --size 64x40 --count 16
+        smalti sample digits.png --label 0 1 2 3 4 5 6 7 8 --count 9
     """
-    check_new_picture(picture, overwrite, suffix)
+    check_new_picture(picture, force=force, suffix=suffix)
     if not 1 <= count <= MOST:
         raise OptionError(f"count {count}; it lies in 1 .. {MOST}")
     if not label:

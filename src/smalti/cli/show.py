@@ -39,17 +39,25 @@ def error(text: str) -> None:
 def progress() -> Iterator[Callable[[int, int, str], None]]:
     """A bar with time left; call it with (done, total, what is being done).
 
-    Where standard error is no terminal, a line every ten seconds.
+    Where `done` goes back, something else has begun. Where standard error is no terminal, a line
+    every ten seconds.
     """
     with Bar() as bar:
-        said = time.monotonic()
+        said = begun = time.monotonic()
+        before = 0
 
         def update(done: int, total: int, text: str) -> None:
-            nonlocal said
+            nonlocal said, begun, before
+            if done < before:
+                begun = time.monotonic()
+                bar.remove("")
+            before = done
             bar.update("", done, total, text)
             if not sys.stderr.isatty() and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
                 said = time.monotonic()
-                sys.stderr.write(f"{done} of {total}: {text}\n")
+                left = (said - begun) / done * (total - done) if done else None
+                about = "" if left is None else f", about {left:.0f} s left"
+                sys.stderr.write(f"{done} of {total}: {text}{about}\n")
 
         yield update
 

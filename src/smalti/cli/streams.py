@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smalti.errors import OptionError
-from smalti.files import MAX_PIXELS, write_atomically
+from smalti.files import MAX_PIXELS, check_new, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,14 +61,17 @@ def load(path: Path, *, max_pixels: int = MAX_PIXELS) -> "np.ndarray":
     return image.as_picture(read(path) if is_pipe(path) else path, max_pixels=max_pixels)
 
 
-def check_output(target: Path) -> None:
-    """Refuse to write a file's bytes to somebody's terminal, before anything is made.
+def check_output(target: Path, *, force: bool) -> None:
+    """Refuse to replace a file, or to write to somebody's terminal, before anything is made.
 
     Raises:
-        OptionError: `target` is standard output, and that is a terminal.
+        OptionError: `target` exists and `force` is not given, or it is standard output, and that
+            is a terminal.
     """
     if is_stream(target) and sys.stdout.isatty():
         raise OptionError("standard output is a terminal; redirect it, or name a file")
+    if not is_pipe(target):
+        check_new(target, force=force)
 
 
 def write(target: Path, data: bytes) -> None:

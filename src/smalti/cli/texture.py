@@ -26,16 +26,18 @@ def texture(
     suffix: str = ".ktx2",
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    force: bool = False,
 ) -> int:
-    """Make a texture with mip levels: `smalti texture a.png a.ktx2`, or .dds.
+    """Make a texture with mip levels for an engine, .ktx2 or .dds.
 
     Args:
-        paths: One picture, the faces of a cube or the layers of an array; last the .ktx2 or .dds.
-            - is standard input, and last standard output.
-        format: bc7, with settings if wanted (bc7:FIELD=VALUE); bc1, bc3, bc4 (red) and bc5 (red, green).
-        effort: How long to search: ultrafast, fast, medium, high, best.
+        paths: One picture, the faces of a cube or the layers of an array; last the .ktx2 or .dds
+            to write. - is standard input or output.
+        format: bc7, with settings if wanted (`smalti help bc7`), bc1, bc3, bc4 (red alone) or bc5
+            (red and green).
+        effort: How long to search: ultrafast, fast, medium, high or best.
         mips: Filter of the mip levels: kaiser (sharp), box (plain mean), or none for no levels.
-        srgb: The texels are colours, sRGB-encoded: the default but for --normal, bc4 and bc5.
+        srgb: The texels are colours, sRGB-encoded; the default but for --normal, bc4 and bc5.
         linear: The texels are numbers, such as roughness, or linear colours.
         normal: The texels are unit vectors; mip levels get their length right. Linear.
         cube: Six square pictures a layer: +X -X +Y -Y +Z -Z.
@@ -43,11 +45,17 @@ def texture(
         repeat: The texture is tiled: filter across its edges.
         alpha_data: Alpha is not visibility: do not weigh colours with it in mip levels.
         zstd: Compress a .ktx2 with Zstandard, 1 (quick) to 22 (small); 0: not.
-        suffix: Of - as the output: .ktx2 or .dds
+        suffix: Of - as the output: .ktx2 or .dds.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
         max_pixels: Refuse pictures of more texels than this.
+        force: Replace a file that exists.
+
+    Examples:
+        smalti texture a.png a.ktx2 --zstd 18
+        smalti texture normal.png normal.dds --normal --format bc5
+        smalti texture px.png nx.png py.png ny.png pz.png nz.png sky.ktx2 --cube
     """
-    *sources, target = _checked_paths(paths)
+    *sources, target = _checked_paths(paths, force)
     suffix = _suffix(target, suffix)
     if len(sources) > (6 if cube else 1) and not array:
         raise OptionError(
@@ -90,12 +98,11 @@ def texture(
     return 0
 
 
-def _checked_paths(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+def _checked_paths(paths: tuple[Path, ...], force: bool) -> tuple[Path, ...]:
     suffixes = " or ".join(TEXTURE_MAGICS)
     if len(paths) < 2:
         raise OptionError(f"name at least one picture, and last the {suffixes} file to write")
     *sources, target = paths
-    streams.check_output(target)
     if not streams.is_stream(target) and target.suffix.lower() not in TEXTURE_MAGICS:
         raise OptionError(f"the last name is the file to write, {suffixes}; here it is {target}")
     for source in sources:
@@ -104,6 +111,7 @@ def _checked_paths(paths: tuple[Path, ...]) -> tuple[Path, ...]:
         if source.suffix.lower() in TEXTURE_MAGICS:
             known = " ".join(PICTURE_SUFFIXES)
             raise OptionError(f"{source} is no picture; a texture is made of {known}")
+    streams.check_output(target, force=force)
     return paths
 
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from smalti.cli import show, streams
+from smalti.cli.paths import check_new_picture
 from smalti.errors import OptionError
 from smalti.files import MAX_PIXELS
 
@@ -22,9 +23,11 @@ def tokens(
     ascii: bool = False,
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
-    overwrite: bool = False,
+    force: bool = False,
 ) -> int:
-    """A picture as ids on standard output, or a folder as a data set (docs/TOKENS.md).
+    """A picture as ids of a language model's vocabulary.
+
+    With --shards a whole folder becomes a data set. The ids go to standard output, or to a file with --out.
 
     Args:
         picture: A picture; - is standard input. With --shards, a folder of pictures.
@@ -38,9 +41,14 @@ def tokens(
         side: First bring the middle square of the picture to this many texels.
         text_size: The id of code 0: how many ids the language model's own tokenizer has.
         ascii: Draw the picture of the codes in letters instead of printing ids.
-        device: torch device: cpu, cuda, mps.
+        device: Where models run: cpu, cuda or mps.
         max_pixels: Refuse pictures of more texels than this.
-        overwrite: Replace a file of ids that exists.
+        force: Replace a file of ids that exists.
+
+    Examples:
+        smalti tokens a.png --out a.json
+        smalti tokens a.png --ascii
+        smalti tokens pictures --shards codes --captions folders
     """
     if shards is not None:
         if out is not None or ascii or text_size:
@@ -48,8 +56,8 @@ def tokens(
                 "--shards takes no --out, --ascii or --text-size: shards hold the codes themselves"
             )
         return _shards(picture, shards, captions, weights, per_shard, side, device, max_pixels)
-    if out is not None and out.exists() and not overwrite:
-        raise OptionError(f"{out} exists; add --overwrite to replace it")
+    if out is not None:
+        streams.check_output(out, force=force)
     if picture.is_dir():
         raise OptionError(f"{picture} is a folder; name one picture, or add --shards OUT")
     from smalti.models.pictures import to_rgb
@@ -102,19 +110,27 @@ def untokens(
     columns: int | None = None,
     suffix: str = ".png",
     device: str = "cpu",
+    force: bool = False,
 ) -> int:
-    """Draw the first picture of a file of ids; a malformed one is repaired, and what was is told.
+    """Draw the first picture of a file of ids.
+
+    A malformed picture is repaired, and what was wrong is told.
 
     Args:
         ids: A .json, .npy or .txt file.
-        picture: The picture to write: .png .webp .avif .tif .bmp .jpg; - is standard output.
+        picture: The picture to write; - is standard output.
         weights: The FSQ tokenizer (default: that of the file, or fsq-1m).
         text_size: The id of code 0 (default: as the file says, or 0).
         rows: Of codes, if you know better than the ids.
         columns: Of codes, if you know better than the ids.
         suffix: Format of standard output.
-        device: torch device: cpu, cuda, mps.
+        device: Where models run: cpu, cuda or mps.
+        force: Replace a picture that exists.
+
+    Examples:
+        smalti untokens a.json b.png
     """
+    check_new_picture(picture, force=force, suffix=suffix)
     for name, count in (("rows", rows), ("columns", columns)):
         if count is not None and count < 1:
             raise OptionError(f"--{name} {count}; a picture has at least 1")

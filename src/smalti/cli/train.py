@@ -28,9 +28,9 @@ def train(
     log_every: int = 10,
     compile: bool = False,
 ) -> int:
-    """Make a set of trained weights. The same command goes on after an interruption.
+    """Make a set of trained weights.
 
-    On several GPUs or machines: accelerate launch --num_processes 8 -m smalti train ...
+    The same command goes on after an interruption. On several GPUs or machines: accelerate launch --num_processes 8 -m smalti train ...
     (docs/TRAINING.md).
 
     Args:
@@ -40,12 +40,12 @@ def train(
             of labelled pictures (docs/TOKENS.md).
         val: Validation pictures, of the same kinds; the five bundled ones without.
         out: The weights, checkpoints, log and validation pictures go to OUT/RECIPE.
-        set: Fields of the recipe: --set side=64 optimizer.lr=1e-3; a wrong one is answered
-            with all of them.
+        set: Fields of the recipe, as in side=64 optimizer.lr=1e-3; a wrong one is answered with
+            all of them.
         steps: Short for --set steps=...
         batch: Short for --set batch=... (pictures a step, in each process).
         seed: Short for --set seed=... (of weights, crops and noise).
-        device: torch device: cpu, cuda, mps (default: a GPU if there is one).
+        device: cpu, cuda or mps (default: a GPU if there is one).
         precision: no, bf16, fp16, or auto: bf16 where the hardware has it.
         workers: Threads that read pictures ahead.
         cache_mb: Memory for decoded pictures, in each process.
@@ -53,6 +53,10 @@ def train(
         validate_every: Steps from one validation to the next.
         log_every: Steps from one line of the log to the next.
         compile: Use torch.compile.
+
+    Examples:
+        smalti train rgba-boxes --steps 3 --out trial
+        smalti train fsq-1m --data photographs --val others --set batch=16
     """
     from smalti.train import launch
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from smalti.cli import show, streams
 from smalti.errors import FormatError, OptionError
-from smalti.files import WRITTEN_SUFFIXES
+from smalti.files import WRITTEN_SUFFIXES, check_new
 
 if TYPE_CHECKING:
     from smalti.textures import Texture
@@ -20,19 +20,22 @@ def unpack(
     *,
     suffix: str = ".png",
     max_bytes: int = 2**30,
-    overwrite: bool = False,
+    force: bool = False,
 ) -> int:
-    """Draw every mip level, layer and face of a texture: `smalti unpack a.ktx2 folder`.
+    """Draw every mip level, layer and face of a texture.
 
-    Names tell them apart: NAME.layer2.px.level1.png; what there is one of is left out. Of bc4 a
-    grey picture is drawn, of bc5 red and green.
+    Names tell them apart, as in NAME.layer2.px.level1.png; what there is one of is left out. Of
+    bc4 a grey picture is drawn, of bc5 red and green.
 
     Args:
         texture: A .ktx2 or .dds file of bc1, bc3, bc4, bc5 or bc7; - is standard input.
         folder: For the pictures; made if it is not there.
-        suffix: Format of the pictures: .png .webp .avif .tif .bmp .jpg
+        suffix: Format of the pictures: .png, .webp, .avif, .tif, .bmp or .jpg.
         max_bytes: Refuse compressed levels that take more bytes than this.
-        overwrite: Replace pictures that exist.
+        force: Replace pictures that exist.
+
+    Examples:
+        smalti unpack a.ktx2 levels
     """
     if suffix not in WRITTEN_SUFFIXES:
         raise OptionError(f"suffix {suffix!r}; known: {', '.join(WRITTEN_SUFFIXES)}")
@@ -52,8 +55,7 @@ def unpack(
         (folder / f"{stem}{_place(held, *surface)}{suffix}", surface) for surface in _surfaces(held)
     ]
     for target, _ in jobs:
-        if target.exists() and not overwrite:
-            raise OptionError(f"{target} exists; add --overwrite to replace it")
+        check_new(target, force=force)
     folder.mkdir(parents=True, exist_ok=True)
     channels = {"R": 1, "RG": 3, "RGBA": 4}[FORMATS[held.format].channels]
     with show.progress() as bar:

@@ -21,12 +21,14 @@ from smalti.models.layers.fields import centres
 from smalti.models.pictures import to_pictures
 from smalti.train import field_data
 
-Sample = Callable[..., Tensor]  # (diffuser, labels, grid, *, seed) -> latents, as diffusion.sample
+Sample = Callable[..., Tensor]  # (diffuser, labels, grid, *, seed, on_step) -> latents
+OnStep = Callable[[int, int, str], None]
 Loss = Callable[..., float]  # (diffuser, latents, labels, t, *, seed), as velocity_loss
 
 GRIDS: tuple[Size, ...] = ((4, 4), (8, 8), (4, 10), (10, 4))
 SIZES: tuple[Size, ...] = ((10, 10), (16, 16), (32, 32), (64, 64), (27, 18), (32, 18), (18, 32))
 OWN: Size = (32, 32)
+BAND = 64  # rows of texels of the large picture at once
 TIMES = np.linspace(0.02, 0.98, 25)
 
 
@@ -98,33 +100,45 @@ def study(
     *,
     seed: int = 1,
     large: tuple[int, int, int] | None = (3, 100, 1024),
-    on_step: Callable[[int, int, str], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> SizesShown:
     """Draw the ten digits from every grid, and one picture from a large one.
 
     Args:
         large: label, cells a side and texels a side of the large one; None for none.
-        on_step: called with (steps done, steps in all, what is being drawn).
+        on_step: called with (steps done, steps in all, what is being drawn): grid by grid, then
+            anew for the latents of the large one, and for its rows of texels.
     """
-    shown, total = SizesShown(), len(GRIDS) + (large is not None)
+    shown, tell = SizesShown(), on_step or (lambda *_: None)
     labels = torch.arange(10)
     for done, grid in enumerate(GRIDS):
-        if on_step:
-            on_step(done, total, f"digits from {grid[0]}x{grid[1]} latents")
+        tell(done, len(GRIDS), f"digits from {grid[0]}x{grid[1]} latents")
         z = models.sample(models.diffuser, labels, grid, seed=seed)
         shown.drawn.append(_decoded(models.resampler, z, grid, tuple(labels.tolist())))
     if large is not None:
-        label, cells, texels = large
-        if on_step:
-            on_step(len(GRIDS), total, f"{texels}x{texels} from {cells}x{cells} latents")
-        started = time.process_time()
-        z = models.sample(models.diffuser, torch.tensor([label]), (cells, cells), seed=seed)
-        picture = _levels(models.resampler.decode(z, (texels, texels)))[0]
-        seconds = time.process_time() - started
-        shown.large = LargePicture(label, _cells(z)[0], picture, seconds)
-    if on_step:
-        on_step(total, total, "drawn")
+        shown.large = _large(models, *large, seed, tell)
     return shown
+
+
+def _large(
+    models: Models, label: int, cells: int, texels: int, seed: int, tell: OnStep
+) -> LargePicture:
+    """One picture of texels x texels, from cells x cells latents."""
+    started = time.process_time()
+    z = models.sample(
+        models.diffuser,
+        torch.tensor([label]),
+        (cells, cells),
+        seed=seed,
+        on_step=lambda done, total: tell(done, total, f"{cells}x{cells} latents"),
+    )
+    bands = []
+    for top in range(0, texels, BAND):
+        tell(top, texels, f"{texels}x{texels} from {cells}x{cells} latents")
+        window = (top, 0, min(BAND, texels - top), texels)
+        bands.append(_levels(models.resampler.decode(z, (texels, texels), window=window))[0])
+    seconds = time.process_time() - started
+    return LargePicture(label, _cells(z)[0], np.concatenate(bands), seconds)
 
 
 @torch.inference_mode()
@@ -146,7 +160,7 @@ def add_losses(
     *,
     count: int = 256,
     seed: int = 1,
-    on_step: Callable[[int, int, str], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> None:
     """The loss in latents of test pictures at every time and grid."""
     x, labels = digits.at(OWN, count), torch.from_numpy(digits.labels[:count])

@@ -22,10 +22,9 @@ from torch import Tensor, nn
 
 import smalti
 from smalti import weights
-from smalti.errors import OptionError
 from smalti.export.int8 import check_int8, quantised
 from smalti.extras import need
-from smalti.files import write_atomically
+from smalti.files import check_new, write_atomically
 from smalti.models import check_autoencoder, load
 from smalti.models.base import Model
 from smalti.models.fsq import FsqAutoencoder
@@ -42,7 +41,7 @@ Int8 = Literal["static", "dynamic"]
 
 
 def write_onnx(
-    name: str | Path, folder: Path, *, int8: Int8 | None = None, overwrite: bool = False
+    name: str | Path, folder: Path, *, int8: Int8 | None = None, force: bool = False
 ) -> list[Path]:
     """Write both halves of a model, and an example that runs them, to a folder.
 
@@ -51,7 +50,7 @@ def write_onnx(
         folder: made if it is not there.
         int8: weights of 8 bits, for RGBA models: "static" (activations too, their ranges from the
             bundled pictures: the faster one) or "dynamic" (ranges measured at each run).
-        overwrite: replace files that exist.
+        force: replace files that exist.
     Returns:
         the files: encoder, decoder, example.
 
@@ -66,9 +65,8 @@ def write_onnx(
         stem = stem.removesuffix(suffix)
     ending = "-int8.onnx" if int8 else ".onnx"
     targets = [*(folder / f"{stem}-{half}{ending}" for half in HALVES), folder / EXAMPLE]
-    present = [target.name for target in targets[:2] if target.exists()]
-    if present and not overwrite:
-        raise OptionError(f"{folder} has {present[0]} already; add --overwrite to replace it")
+    for target in targets[:2]:  # the example is the same for all
+        check_new(target, force=force)
     model = load(name)
     if int8:
         check_int8(model)
