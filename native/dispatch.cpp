@@ -9,6 +9,7 @@
 #include "smalti.h"
 
 #define ALL_KERNELS(X)        \
+  SMALTI_BC6_KERNELS(X)       \
   SMALTI_BC7_KERNELS(X)       \
   SMALTI_ENTROPY_KERNELS(X)   \
   SMALTI_FITS_KERNELS(X)      \

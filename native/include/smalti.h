@@ -50,6 +50,7 @@ SMALTI_API void *smalti_kernel(const char *name, int number, int64_t *args_size,
 }
 #endif
 
+#include "smalti/bc6.h"
 #include "smalti/bc7.h"
 #include "smalti/entropy.h"
 #include "smalti/fits.h"

@@ -1,0 +1,33 @@
+/* Kernels of BC6H texture blocks: 4 x 4 texels of R, G, B beyond 1, in 16 bytes. */
+#ifndef SMALTI_BC6_H
+#define SMALTI_BC6_H
+
+#include "../smalti.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Blocks to texels: a window of a picture, or all of it.
+ *
+ * All fourteen modes, as the Khronos Data Format Specification 1.4, chapter 20, has them; a reserved
+ * block is black. Only blocks that the window touches are read. */
+typedef struct smalti_bc6_decode_args {
+  const uint8_t *blocks; /* block rows x block_columns x 16, row-major, of the whole picture */
+  uint16_t *texels;      /* height x width x channels, the bits of float16, linear light */
+  int64_t block_columns; /* of the picture: its width / 4, rounded up */
+  int64_t top, left;     /* the window's first texel in the picture */
+  int64_t height, width; /* of the window, in texels */
+  int32_t channels;      /* 3 (or 0): R, G, B; 4: and A, which is 1 */
+  int32_t is_signed;     /* not 0: BC6H_SF16, whose texels may be negative */
+  int32_t threads;
+} smalti_bc6_decode_args;
+SMALTI_API int smalti_bc6_decode(const smalti_bc6_decode_args *args);
+
+#define SMALTI_BC6_KERNELS(X) \
+  X(bc6_decode)
+
+#ifdef __cplusplus
+}
+#endif
+#endif
