@@ -15,10 +15,20 @@ from smalti.errors import SmaltiError
 
 __version__ = "0.1.0"
 
-__all__ = ["SmaltiError", "decode", "encode", "info", "list_codecs", "load", "load_model", "save"]
+__all__ = [
+    "SmaltiError",
+    "decode",
+    "encode",
+    "info",
+    "list_codecs",
+    "load",
+    "load_model",
+    "metrics",
+    "save",
+]
 
 if TYPE_CHECKING:
-    from smalti.api import decode, encode, info, list_codecs, load, load_model, save
+    from smalti.api import decode, encode, info, list_codecs, load, load_model, metrics, save
 
 
 def __getattr__(name: str) -> object:

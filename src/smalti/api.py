@@ -1,6 +1,7 @@
 """The public functions: pictures to bytes and back, through any codec of the registry."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,11 @@ from smalti.codec import (
 )
 from smalti.errors import FormatError, ImageError, OptionError, SmaltiError, unknown
 from smalti.files import MAX_PIXELS, SMT
-from smalti.image import as_picture, load, save, to_depth
+from smalti.image import as_picture, load, save, to_depth, to_uint8
 from smalti.smt import check_pixels, open_file, write_file
 
 if TYPE_CHECKING:
+    from smalti.eval.metrics import Metrics
     from smalti.models.base import Model
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "list_codecs",
     "load",
     "load_model",
+    "metrics",
     "resolve",
     "save",
 ]
@@ -51,6 +54,7 @@ def encode(
     seed: int | None = None,
     on_step: Callable[[int, int], None] | None = None,
     options: Mapping[str, Any] | None = None,
+    quality: float | None = None,
     suffix: str = SMT,
 ) -> bytes:
     """Compress one picture into the bytes of a file.
@@ -68,6 +72,8 @@ def encode(
             in `codec`.
         on_step: called with (steps done, steps in all) by encoders that take long.
         options: what this codec adds to these, such as {"rdo": 4.0} of "bc7".
+        quality: 0 (few bytes) to 100 (like the picture), as each codec understands it; what is
+            set otherwise wins.
         suffix: ".smt", or another format that the codec writes (".dds" for "bc7").
 
     Raises:
@@ -75,7 +81,14 @@ def encode(
         ImageError: no picture in the above sense, or one larger than the codec can take.
         MissingExtraError: a package that the codec needs is not installed.
     """
-    codec, written = resolve(codec) if isinstance(codec, str) else (codec, {})
+    if isinstance(codec, str):
+        codec, written = resolve(codec, quality)
+    elif quality is None:
+        written = {}
+    else:
+        written = dict(type(codec).of_quality(quality))
+        fields = {f.name for f in dataclasses.fields(codec)} & written.keys()
+        codec = dataclasses.replace(codec, **{name: written.pop(name) for name in fields})
     given = {"effort": effort, "device": device, "seed": seed, "on_step": on_step}
     given = {key: value for key, value in given.items() if value is not None}
     chosen = options_of(codec, {**written, **(options or {}), **given})
@@ -131,10 +144,7 @@ def decode(
         raise OptionError("either a window or a size, not both")
     check_pixels(shape, max_pixels)
     check_texels(codec, shape, FormatError)
-    if isinstance(codec, TrainedCodec):
-        from smalti.weights import find_by_hash
-
-        codec = dataclasses.replace(codec, weights=str(find_by_hash(digest, weights)))
+    codec = _with_weights(codec, digest, weights)
     _check_installed(codec)
     if box is not None:
         picture = decode_window(codec, sections, shape, box, device)
@@ -142,6 +152,27 @@ def decode(
         picture = decode_any(codec, sections, shape, drawn, device)
     picture = to_depth(picture, dtype)
     return picture[..., 0] if shape.channels == 1 else picture
+
+
+def prepare(codec: Codec | bytes, device: str = "cpu", weights: str | Path | None = None) -> None:
+    """Import and load what is needed to encode with a codec, or to decode a file.
+
+    Args:
+        codec: the codec, or the bytes of the file; the next call is then the work alone.
+        device, weights: as `decode` has them.
+
+    Raises:
+        MissingExtraError: a package that it needs is not installed.
+        FormatError, WeightsError: as `decode`.
+    """
+    encoding = isinstance(codec, Codec)
+    if not isinstance(codec, Codec):
+        codec, _, _, digest = open_file(codec)
+        codec = _with_weights(codec, digest, weights)
+    _check_installed(codec)
+    if device.partition(":")[0] not in codec.own_devices:
+        check_device(device)
+        codec.prepare(device, encoding=encoding)
 
 
 def load_model(name: str) -> "Model":
@@ -162,14 +193,47 @@ def load_model(name: str) -> "Model":
     return load(name)
 
 
-def resolve(text: str) -> tuple[Codec, dict[str, Any]]:
+def metrics(original: Any, picture: Any) -> "Metrics":
+    """How far a picture is from its original: PSNR, also by channel, SSIM, MS-SSIM, alpha.
+
+    Args:
+        original, picture: whatever `encode` takes, and files of ours, their paths or bytes. 16 bits
+            and floats are compared as 8 bits; grey with colour as colour, what has no alpha as
+            opaque.
+
+    Raises:
+        ImageError: no pictures, or of two sizes.
+    """
+    from smalti.eval import metrics
+
+    x, y = metrics.matched(_shown(original), _shown(picture))
+    return metrics.metrics(x, y)
+
+
+def _shown(picture: Any) -> np.ndarray:
+    """`H W C` uint8 of a picture, or of a file of ours."""
+    if isinstance(picture, str | os.PathLike):
+        path = Path(picture)
+        picture = path.read_bytes() if path.suffix.lower() in (SMT, *registry.FOREIGN) else path
+    if isinstance(picture, bytes) and (
+        picture.startswith(container.MAGIC) or registry.is_foreign(picture)
+    ):
+        picture = decode(picture)
+    return to_uint8(as_picture(picture))
+
+
+def resolve(text: str, quality: float | None = None) -> tuple[Codec, dict[str, Any]]:
     """Codec and options of "name" or "name:field=value,field=value".
+
+    Args:
+        quality: what stands for it, where the text does not say otherwise; see `encode`.
 
     Raises:
         OptionError: an unknown codec or field, or a bad value.
     """
     name, given = settings.split(text)
-    return with_settings(registry.codec_class(name), given)
+    cls = registry.codec_class(name)
+    return with_settings(cls, given, {} if quality is None else cls.of_quality(quality))
 
 
 def options_of(codec: Codec, given: Mapping[str, Any]) -> EncodeOptions:
@@ -240,6 +304,15 @@ def check_device(name: str) -> None:
     except (RuntimeError, AssertionError, NotImplementedError) as cause:
         reason = str(cause).partition("\n")[0]
         raise OptionError(f"device {name!r} cannot be used here, use cpu: {reason}") from cause
+
+
+def _with_weights(codec: Codec, digest: bytes, weights: str | Path | None) -> Codec:
+    """The codec of a file, with the file of its weights."""
+    if not isinstance(codec, TrainedCodec):
+        return codec
+    from smalti.weights import find_by_hash
+
+    return dataclasses.replace(codec, weights=str(find_by_hash(digest, weights)))
 
 
 def _check_installed(codec: Codec) -> None:

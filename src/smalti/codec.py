@@ -112,6 +112,19 @@ class Codec(ABC):
             FormatError: the sections are not what `encode` can have written for this size.
         """
 
+    @classmethod
+    def of_quality(cls, quality: float) -> dict[str, Any]:
+        """Fields and options for a quality of 0 (few bytes) .. 100 (like the picture).
+
+        Raises:
+            OptionError: out of range, or there is nothing to turn.
+        """
+        raise OptionError(f"{cls.name} has one quality; smalti help {cls.name} shows its settings")
+
+    def prepare(self, device: str = "cpu", *, encoding: bool) -> None:
+        """Import and load what encoding, or decoding, needs: the next call is the work alone."""
+        return
+
     def weights_file(self) -> Path | None:
         """The trained weights that a decoder needs as well; none for most codecs."""
         return None
@@ -139,6 +152,13 @@ class TrainedCodec(Codec):
 
         return weights.find(self.weights)
 
+    @abstractmethod
+    def model(self, device: str) -> Any:
+        """The model of the weights, loaded once."""
+
+    def prepare(self, device: str = "cpu", *, encoding: bool) -> None:
+        self.model(device)
+
 
 @runtime_checkable
 class Samples(Protocol):
@@ -160,6 +180,30 @@ class Resizes(Protocol):
         """The picture drawn at `height width C`."""
 
 
+def between(quality: float, worst: float, best: float) -> float:
+    """A step, or the like, for a quality of 0 .. 100: from `worst` to `best` by equal factors.
+
+    Raises:
+        OptionError: out of range.
+    """
+    return float(worst * (best / worst) ** _share(quality))
+
+
+def nearest_of(quality: float, choices: Sequence[Any]) -> Any:
+    """One of some choices, the first for a quality of 0, the last for 100.
+
+    Raises:
+        OptionError: out of range.
+    """
+    return choices[round(_share(quality) * (len(choices) - 1))]
+
+
+def _share(quality: float) -> float:
+    if not 0 <= quality <= 100:
+        raise OptionError(f"quality {quality:g}; it must lie in 0 .. 100")
+    return quality / 100
+
+
 def settings_of(cls: type[Codec]) -> list[Setting]:
     """All that can be set of a codec, those that travel in its files first."""
     values = {"effort": ", ".join(cls.efforts), "device": ", ".join(("cpu", *cls.own_devices))}
@@ -173,8 +217,13 @@ def settings_of(cls: type[Codec]) -> list[Setting]:
     return sorted(described(cls), key=lambda each: not each.wire) + options
 
 
-def with_settings(cls: type[Codec], given: Mapping[str, str]) -> tuple[Codec, dict[str, Any]]:
+def with_settings(
+    cls: type[Codec], given: Mapping[str, str], otherwise: Mapping[str, Any] | None = None
+) -> tuple[Codec, dict[str, Any]]:
     """A codec and its options, of fields as people write them (`settings.split`).
+
+    Args:
+        otherwise: values of fields that are not given, in place of the defaults.
 
     Raises:
         OptionError: a field that neither the codec nor its options have, or a bad value.
@@ -188,6 +237,8 @@ def with_settings(cls: type[Codec], given: Mapping[str, str]) -> tuple[Codec, di
         else:
             check_option(cls, key)
             options[key] = value_of(cls.Options, key, text, whose=f"{cls.name}: ")
+    for key, found in (otherwise or {}).items():
+        (config if key in of_codec else options).setdefault(key, found)
     return cls(**config), options
 
 

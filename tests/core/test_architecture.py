@@ -59,7 +59,8 @@ MAY_IMPORT = {
     "about": {"codec", "errors", "extras", "files", "registry", "smt"},
     "api": {
         *LEAVES,
-        *("about", "channels", "codec", "container", "models", "registry", "smt", "weights"),
+        *("about", "channels", "codec", "container", "eval.metrics", "models", "registry"),
+        *("smt", "weights"),
     },
     "eval.metrics": {"errors"},
     "train": {*LEAVES, "diffusion", "eval.metrics", "interrupts", "models", "native"},

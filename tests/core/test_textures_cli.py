@@ -41,7 +41,8 @@ def test_texture_info_unpack_decode(smalti_, suffix):
     name = f"a{suffix}"
     code, out, _ = smalti_("texture", "a.png", name, "--mips", "box", "--effort", "fast")
     assert code == 0
-    assert out == f"{name}: bc7 sRGB, 32 x 20, 6 levels, {Path(name).stat().st_size:,} bytes\n"
+    told = f"{name}: bc7 sRGB, 32 x 20, 6 levels, {Path(name).stat().st_size:,} bytes, "
+    assert out.startswith(told)
     code, out, _ = smalti_("info", name)
     assert code == 0
     assert "level 0               640 bytes  32 x 20\n" in out

@@ -305,7 +305,7 @@ def test_tokens_and_untokens(folder, weights, monkeypatch, capsys):
     for name in ("c.npy", "c.txt"):  # these files know neither weights nor size
         options = ("--weights", weights, "--text-size", "50")
         assert run(monkeypatch, capsys, "tokens", "a.png", "--out", name, *options)[0] == 0
-        assert run(monkeypatch, capsys, "untokens", name, "c.png", *options)[0] == 0
+        assert run(monkeypatch, capsys, "untokens", name, "c.png", "--force", *options)[0] == 0
         shown = smalti.load("c.png")
         assert np.array_equal(shown[:19], smalti.load("b.png"))
         assert shown.shape == (20, 30, 3)

@@ -18,6 +18,8 @@ COMMANDS: dict[str, str] = {
     "unpack": "smalti.cli.unpack:unpack",
     "material": "smalti.cli.material",
     "list": "smalti.cli.list:list_",
+    "metrics": "smalti.cli.metrics:metrics",
+    "bench": "smalti.cli.bench:bench",
     "compare": "smalti.cli.compare:compare",
     "train": "smalti.cli.train:train",
     "explain": "smalti.cli.explain:explain",

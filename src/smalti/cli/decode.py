@@ -1,5 +1,6 @@
 """`smalti decode`: compressed files to pictures."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,9 @@ def decode(
     weights: Path | None = None,
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    jobs: int = 1,
+    quiet: bool = False,
+    json: bool = False,
     force: bool = False,
 ) -> int:
     """Draw compressed files, one or many at once.
@@ -34,6 +38,9 @@ def decode(
         weights: The .safetensors file that the file was made with, if it is not a bundled one.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
         max_pixels: Refuse files of more texels than this.
+        jobs: Files at once, each with its share of the threads.
+        quiet: Print nothing but errors.
+        json: Print an object a file.
         force: Replace pictures that exist.
 
     Examples:
@@ -44,7 +51,7 @@ def decode(
     """
     box = geometry.window(window) if window else None
     drawn = geometry.size(size) if size else None
-    jobs = paths.plan(
+    planned = paths.plan(
         inputs,
         out,
         force=force,
@@ -55,15 +62,20 @@ def decode(
     )
     machine.use_threads(threads)
 
-    def run(source: Path, target: Path, _: Callable[[int, int], None]) -> str:
-        from smalti import api
+    from smalti import api
 
+    def run(source: Path, target: Path, _: Callable[[int, int], None]) -> show.Result:
         data = streams.read(source)
+        api.prepare(data, device, weights)
+        started = time.perf_counter()
         x_hat = api.decode(
             data, window=box, size=drawn, device=device, weights=weights, max_pixels=max_pixels
         )
+        seconds = time.perf_counter() - started
         streams.save(x_hat, target, suffix)
         height, width, *channels = x_hat.shape
-        return f"{width} x {height}, {show.CHANNELS[channels[0] if channels else 1]}"
+        facts = {"width": width, "height": height, "channels": channels[0] if channels else 1}
+        text = f"{width} x {height}, {show.CHANNELS[facts['channels']]}"
+        return show.Result(text, facts, seconds)
 
-    return show.run_jobs(jobs, run)
+    return show.run_jobs(planned, run, show.Printer(quiet, json), at_once=jobs)

@@ -5,12 +5,13 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smalti.cli import live as watching
-from smalti.cli import paths, show, streams
+from smalti.cli import measured, paths, show, streams
 from smalti.errors import OptionError
 from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, SMT, check_new
 
@@ -31,6 +32,7 @@ def fit(
     /,
     *,
     codec: str = "fitted",
+    quality: float | None = None,
     effort: str | None = None,
     lmbda: float | None = None,
     target_bpp: float | None = None,
@@ -42,6 +44,9 @@ def fit(
     device: str | None = None,
     live: bool = False,
     max_pixels: int = MAX_PIXELS,
+    metrics: bool = False,
+    quiet: bool = False,
+    json: bool = False,
     force: bool = False,
 ) -> int:
     """Fit a small network to one picture, step by step.
@@ -53,6 +58,8 @@ def fit(
         inputs: The picture, and the .smt file if it shall not stand beside it; - is standard
             input or output, from which no fit can go on.
         codec: One that is fitted, with settings if wanted, as in fitted:hidden=32.
+        quality: 0 (few bytes) to 100 (like the picture), as the codec understands it; its own
+            settings win.
         effort: How many steps: ultrafast, fast, medium, high or best (default: medium).
         lmbda: Mean squared error (of 1) that a bit a texel may buy; larger makes smaller files.
         target_bpp: Bits a texel that the file shall have, instead of --lmbda.
@@ -64,6 +71,9 @@ def fit(
         device: cpu or cuda (needs Triton).
         live: Watch it learn, in a window or, without a display, in the terminal.
         max_pixels: Refuse pictures of more texels than this.
+        metrics: Measure SSIM and MS-SSIM too, not PSNR alone.
+        quiet: Print nothing but errors, and measure nothing.
+        json: Print an object.
         force: Replace a file that exists.
 
     Examples:
@@ -96,20 +106,24 @@ def fit(
         "threads": threads,
         "device": device,
     }
-    chosen, options = _chosen(codec, {k: v for k, v in given.items() if v is not None}, texture)
+    given = {key: value for key, value in given.items() if value is not None}
+    chosen, options = _chosen(codec, quality, given, texture)
     image = streams.load(source, max_pixels=max_pixels)
     api.check_texels(chosen, Size(image.shape[2], *image.shape[:2]))
     session = chosen.session(image, options)
     state = StateFile(state_path, about(image, chosen, options, session.fit.steps))
     if state_path:
         target.parent.mkdir(parents=True, exist_ok=True)
-    return _run(session, state, source, target, image, chosen, live=live)
+    tell = partial(_tell, source, target, image, show.Printer(quiet, json), metrics)
+    return _run(session, state, source, target, image, chosen, tell, live=live)
 
 
-def _chosen(text: str, given: dict, texture: bool) -> tuple["Codec", "EncodeOptions"]:
+def _chosen(
+    text: str, quality: float | None, given: dict, texture: bool
+) -> tuple["Codec", "EncodeOptions"]:
     from smalti import api
 
-    codec, settings = api.resolve(text)
+    codec, settings = api.resolve(text, quality)
     if not hasattr(codec, "session"):
         raise OptionError(f"{codec.name} is not fitted step by step; smalti encode runs it")
     if texture:
@@ -124,6 +138,7 @@ def _run(
     target: Path,
     image: "np.ndarray",
     codec: "Codec",
+    tell: Callable[[bytes, float], None],
     *,
     live: bool,
 ) -> int:
@@ -154,9 +169,7 @@ def _run(
         view.close()
         raise
     view.close()
-    names = f"{streams.input_name(source)} -> {streams.output_name(target)}"
-    seconds = time.monotonic() - started
-    show.note(f"{names}: {_summary(data, image)}, {seconds:.2f} s", target)
+    tell(data, time.monotonic() - started)
     if end == "done":
         return 0
     if state.exists():
@@ -197,17 +210,29 @@ def _attend(
     return end
 
 
-def _summary(data: bytes, image: "np.ndarray") -> str:
+def _tell(
+    source: Path,
+    target: Path,
+    image: "np.ndarray",
+    printer: show.Printer,
+    metrics: bool,
+    data: bytes,
+    seconds: float,
+) -> None:
+    """What was written, and how near it is to the picture."""
     from smalti import api
-    from smalti.eval.metrics import psnr
-    from smalti.image import as_picture, to_uint8
 
     texels = image.shape[0] * image.shape[1]
-    decoded = api.decode(data, max_pixels=texels)
-    return (
-        f"{len(data):,} bytes, {8 * len(data) / texels:.3f} bpp, "
-        f"{psnr(to_uint8(image), as_picture(decoded)):.2f} dB, "
-        f"{3 * texels / len(data):.1f} times smaller than RGB"
+    size, facts = measured.size(len(data), image.shape)
+    near, more = measured.quality(
+        image, lambda: api.decode(data, max_pixels=texels), metrics=metrics, quiet=printer.quiet
+    )
+    names = {"input": streams.input_name(source), "output": streams.output_name(target)}
+    printer.tell(
+        f"{names['input']} -> {names['output']}: {size}{near}, "
+        f"{3 * texels / len(data):.1f} times smaller than RGB, {seconds:.2f} s",
+        {**names, **facts, **more, "seconds": round(seconds, 3)},
+        target,
     )
 
 

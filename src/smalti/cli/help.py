@@ -87,8 +87,25 @@ def _codec(cls: "type[Codec]", example: str, *, registered: bool = True) -> str:
             efforts = cls.efforts if each.name == "effort" else {}
             start = f"  {each.name:<{names}}{each.default:<{defaults}}"
             lines += _setting(start, each, efforts)
+    lines += _qualities(cls)
     lines += ["", "examples:", *[f"  smalti {example} {text}" for text in cls.settings[:3]]]
     return "\n".join(lines) + "\n"
+
+
+def _qualities(cls: "type[Codec]") -> list[str]:
+    """What --quality sets, at its ends and in the middle."""
+    from smalti.settings import written
+
+    rows = []
+    for quality in (0, 50, 100):
+        try:
+            chosen = cls.of_quality(quality)
+        except OptionError:  # it has nothing to turn
+            return []
+        owner = {key: cls if key in cls.__dataclass_fields__ else cls.Options for key in chosen}
+        texts = (f"{key}={written(owner[key], key, value)}" for key, value in chosen.items())
+        rows.append(f"  {quality:>3}  {', '.join(texts)}")
+    return ["", "--quality (-q) sets, where you do not:", *rows]
 
 
 def _setting(start: str, each: "Setting", efforts: "Mapping[str, str]") -> list[str]:

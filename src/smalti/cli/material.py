@@ -1,11 +1,12 @@
 """Neural textures of whole materials: fit, draw, export."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from smalti import settings
-from smalti.cli import geometry, machine, show, streams
+from smalti.cli import geometry, machine, measured, show, streams
 from smalti.errors import FormatError, OptionError
 from smalti.files import (
     MAX_PIXELS,
@@ -17,6 +18,8 @@ from smalti.files import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from smalti.material import Material
 
 COMMANDS = {  # of `smalti material`
@@ -39,6 +42,8 @@ def fit(
     seed: int = 0,
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    quiet: bool = False,
+    json: bool = False,
     force: bool = False,
 ) -> int:
     """Fit the maps of a material, together.
@@ -58,6 +63,8 @@ def fit(
         seed: Of the first weights and the order of the blocks.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
         max_pixels: Refuse maps of more texels than this.
+        quiet: Print nothing but errors, and measure nothing.
+        json: Print an object.
         force: Replace a file that exists.
 
     Examples:
@@ -89,17 +96,37 @@ def fit(
         stopped = signals.arrived
     data = write_material(fitted)
     streams.write(target, data)
-    texels = fitted.texture.layout.height * fitted.texture.layout.width
-    show.note(
-        f"{streams.output_name(target)}: {len(maps)} maps, {fitted.texture.layout.channels} channels, "
-        f"{fitted.texture.layout.bpp:.2f} bpp in memory, {len(data):,} bytes = "
-        f"{8 * len(data) / texels:.2f} bpp on disk, {time.perf_counter() - started:.1f} s",
-        target,
-    )
+    seconds = time.perf_counter() - started
+    _tell(fitted, maps, len(data), seconds, target, show.Printer(quiet, json))
     if stopped:
         show.error("interrupted: this is the best so far")
         return 130
     return 0
+
+
+def _tell(
+    fitted: "Material",
+    maps: "dict[str, np.ndarray]",
+    count: int,
+    seconds: float,
+    target: Path,
+    printer: show.Printer,
+) -> None:
+    """What was written, and below it how near each map is to its picture."""
+    near = {
+        name: measured.quality(x, partial(fitted.mip, name), metrics=False, quiet=printer.quiet)
+        for name, x in maps.items()
+    }
+    layout, name = fitted.texture.layout, streams.output_name(target)
+    size, facts = measured.size(count, (layout.height, layout.width))
+    told = f"{len(maps)} maps, {layout.channels} channels, {layout.bpp:.2f} bpp in memory"
+    lines = [
+        f"{name}: {told}, {size} on disk, {seconds:.1f} s",
+        *[f"  {each:<12}{text.removeprefix(',')}" for each, (text, _) in near.items()],
+    ]
+    psnr = {each: found.get("psnr") for each, (_, found) in near.items()}
+    facts |= {"memory_bpp": round(layout.bpp, 4), "psnr": psnr, "seconds": round(seconds, 3)}
+    printer.tell("\n".join(lines), {"output": name, **facts}, target)
 
 
 def decode(

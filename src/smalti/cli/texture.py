@@ -1,11 +1,18 @@
 """`smalti texture`: textures for engines."""
 
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smalti import settings
-from smalti.cli import machine, show, streams
+from smalti.cli import machine, measured, show, streams
 from smalti.errors import OptionError
 from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, TEXTURE_MAGICS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from smalti.textures import Texture
 
 
 def texture(
@@ -26,6 +33,9 @@ def texture(
     suffix: str = ".ktx2",
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    metrics: bool = False,
+    quiet: bool = False,
+    json: bool = False,
     force: bool = False,
 ) -> int:
     """Make a texture with mip levels for an engine, .ktx2 or .dds.
@@ -48,6 +58,9 @@ def texture(
         suffix: Of - as the output: .ktx2 or .dds.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
         max_pixels: Refuse pictures of more texels than this.
+        metrics: Measure SSIM and MS-SSIM too, not PSNR alone.
+        quiet: Print nothing but errors, and measure nothing.
+        json: Print an object.
         force: Replace a file that exists.
 
     Examples:
@@ -78,6 +91,7 @@ def texture(
         for number, source in enumerate(sources):
             bar(number, len(sources), f"reading {source.name}")
             pictures.append(to_uint8(streams.load(source, max_pixels=max_pixels)))
+        started = time.perf_counter()
         made = textures.encode_texture(
             pictures,
             format=name,
@@ -92,10 +106,65 @@ def texture(
             on_step=lambda done, total: bar(done, total, f"{target.name}, texels"),
         )
     data = textures.write_texture(made, suffix, zstd=zstd)
+    seconds = time.perf_counter() - started
     streams.write(target, data)
+    near, facts = measured.quality(
+        _stacked([_stored(picture, made.format) for picture in pictures]),
+        lambda: _stacked(_drawn(made)),
+        metrics=metrics,
+        quiet=quiet,
+    )
     name = streams.output_name(target)
-    show.note(f"{name}: {show.texture_summary(made)}, {len(data):,} bytes", target)
+    show.Printer(quiet, json).tell(
+        f"{name}: {show.texture_summary(made)}, {len(data):,} bytes{near}, {seconds:.2f} s",
+        {
+            "output": name,
+            "format": made.format,
+            "srgb": made.srgb,
+            "width": made.width,
+            "height": made.height,
+            "levels": len(made.levels),
+            "layers": made.layers,
+            "faces": made.faces,
+            "bytes": len(data),
+            **facts,
+            "seconds": round(seconds, 4),
+        },
+        target,
+    )
     return 0
+
+
+def _drawn(made: "Texture") -> "list[np.ndarray]":
+    """The largest level of every layer and face, as what the format stores."""
+    from smalti.textures import decode_surface
+
+    return [
+        _stored(decode_surface(made, 0, layer, face), made.format)
+        for layer in range(made.layers)
+        for face in range(made.faces)
+    ]
+
+
+def _stored(picture: "np.ndarray", format: str) -> "np.ndarray":
+    """The channels of a picture that the format stores; of RG, with a blue of 0."""
+    from smalti.textures import FORMATS
+
+    stored = {"R": 1, "RG": 2, "RGBA": 4}[FORMATS[format].channels]
+    if stored == 4:
+        return picture
+    if stored == 1:
+        return picture[..., :1]
+    colour = picture[..., :3].copy() if picture.shape[2] >= 3 else picture[..., [0, 0, 0]]
+    colour[..., 2] = 0
+    return colour
+
+
+def _stacked(pictures: "list[np.ndarray]") -> "np.ndarray":
+    """Pictures below each other, as one to measure."""
+    import numpy as np
+
+    return pictures[0] if len(pictures) == 1 else np.concatenate(pictures)
 
 
 def _checked_paths(paths: tuple[Path, ...], force: bool) -> tuple[Path, ...]:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from smalti.cli import show, streams
+from smalti.cli import measured, show, streams
 from smalti.cli.paths import check_new_picture
 from smalti.errors import OptionError
 from smalti.files import MAX_PIXELS
@@ -23,6 +23,8 @@ def tokens(
     ascii: bool = False,
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
+    quiet: bool = False,
+    json: bool = False,
     force: bool = False,
 ) -> int:
     """A picture as ids of a language model's vocabulary.
@@ -43,6 +45,8 @@ def tokens(
         ascii: Draw the picture of the codes in letters instead of printing ids.
         device: Where models run: cpu, cuda or mps.
         max_pixels: Refuse pictures of more texels than this.
+        quiet: Print nothing but errors and ids, and measure nothing.
+        json: Of --out: print an object.
         force: Replace a file of ids that exists.
 
     Examples:
@@ -92,9 +96,24 @@ def tokens(
         width=x.shape[1],
     )
     streams.write(out, files.to_bytes(held, out.suffix))
-    show.note(
-        f"{streams.input_name(picture)} -> {out}: {len(ids):,} ids, "
-        f"{grid.shape[1]} x {grid.shape[0]} codes of {vocabulary.codes:,}"
+    near, facts = measured.quality(
+        x,
+        lambda: coding.decode_picture(model, grid, height=x.shape[0], width=x.shape[1]),
+        metrics=False,
+        quiet=quiet,
+    )
+    name, (rows, columns) = streams.input_name(picture), grid.shape
+    show.Printer(quiet, json).tell(
+        f"{name} -> {out}: {len(ids):,} ids, {columns} x {rows} codes of {vocabulary.codes:,}{near}",
+        {
+            "input": name,
+            "output": str(out),
+            "ids": len(ids),
+            "columns": columns,
+            "rows": rows,
+            "codes": vocabulary.codes,
+            **facts,
+        },
     )
     return 0
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from smalti.codec import Codec, EncodeOptions, Size, Window
+from smalti.codec import EFFORTS, Codec, EncodeOptions, Size, Window, nearest_of
 from smalti.errors import FormatError, OptionError
 from smalti.files import TEXTURE_MAGICS
 from smalti.settings import setting
@@ -56,6 +56,16 @@ class Bc7(Codec):
     own_devices: ClassVar[tuple[str, ...]] = ("gpu",)
     exact: ClassVar[bool] = True
     foreign: ClassVar[tuple[str, ...]] = tuple(TEXTURE_MAGICS)
+
+    @classmethod
+    def of_quality(cls, quality: float) -> dict[str, Any]:
+        return {"effort": nearest_of(quality, EFFORTS)}
+
+    def prepare(self, device: str = "cpu", *, encoding: bool) -> None:
+        if encoding:
+            from smalti.bc7 import encode  # noqa: F401
+        else:
+            from smalti.bc7 import decode  # noqa: F401
 
     def encode(self, image: "np.ndarray", options: Bc7Options) -> list[bytes]:
         from smalti.image import to_uint8

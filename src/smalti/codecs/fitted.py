@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import Codec, EncodeOptions, Size, Window
+from smalti.codec import Codec, EncodeOptions, Size, Window, between
 from smalti.errors import OptionError
 from smalti.fits.picture import file
 from smalti.fits.picture.canvas import Canvas
@@ -100,6 +100,10 @@ class Fitted(Codec):
     @property
     def grids(self) -> tuple[int, ...]:
         return self.levels or (TEXTURE_LEVELS if self.texture else IMAGE_LEVELS)
+
+    @classmethod
+    def of_quality(cls, quality: float) -> dict[str, Any]:
+        return {"lmbda": between(quality, 1e-2, 5e-6)}
 
     def session(self, image: np.ndarray, options: FittedOptions) -> Session:
         """The fit that `encode` runs, to be watched, interrupted or resumed."""

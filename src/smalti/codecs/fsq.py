@@ -40,7 +40,7 @@ class Fsq(TrainedCodec):
         from smalti.models.layers.pad import to_multiple
         from smalti.models.pictures import to_tensor
 
-        model = self._model(options.device)
+        model = self.model(options.device)
         x = to_multiple(to_tensor(image, device=options.device)[0], model.factor)
         with torch.inference_mode():
             digits = model.digits(x.unsqueeze(0), tile=_tile(x.shape[1] * x.shape[2]))[0]
@@ -51,7 +51,7 @@ class Fsq(TrainedCodec):
 
         from smalti.models.pictures import to_picture
 
-        model = self._model(device)
+        model = self.model(device)
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; an fsq file has 1")
         levels = model.config.levels
@@ -62,7 +62,7 @@ class Fsq(TrainedCodec):
             x_hat = model.from_digits(digits.unsqueeze(0), tile=tile)[0]
         return to_picture(x_hat[:, : size.height, : size.width])
 
-    def _model(self, device: str) -> "FsqAutoencoder":
+    def model(self, device: str) -> "FsqAutoencoder":
         from smalti.models import load_shared
         from smalti.models.fsq import FsqAutoencoder
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from smalti.codec import EFFORTS
+from smalti.codec import EFFORTS, nearest_of
 from smalti.codecs._tables import MAX_BITS, PUBLISHED_STEPS, TextureCodec
 from smalti.errors import OptionError
 from smalti.fits.tables.fit import PUBLISHED_HASH, Recipe
@@ -13,6 +13,13 @@ from smalti.settings import setting
 
 STEPS = dict(zip(EFFORTS, (400, 1500, 3000, 6000, 16000), strict=True))
 FAST = Recipe(0.1, 1e-3, 1e-2, (0.8, 0.95), epsilon=1e-15)
+QUALITIES = (  # the fewest bytes first
+    {"preset": "tiny", "bits": 5},
+    {"preset": "tiny", "bits": 8},
+    {"preset": "default", "bits": 6},
+    {"preset": "default", "bits": 8},
+    {"preset": "large", "bits": 8},
+)
 
 
 @dataclass(frozen=True)
@@ -82,3 +89,7 @@ class HashTexture(TextureCodec):
             object.__setattr__(self, "preset", "")
         if self.finest < self.base:
             raise OptionError(f"finest {self.finest}; it must not be under base, {self.base}")
+
+    @classmethod
+    def of_quality(cls, quality: float) -> dict[str, Any]:
+        return dict(nearest_of(quality, QUALITIES))

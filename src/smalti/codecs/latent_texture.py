@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import EFFORTS, Size
+from smalti.codec import EFFORTS, Size, nearest_of
 from smalti.codecs._tables import (
     MAX_BITS,
     PUBLISHED_STEPS,
@@ -22,6 +22,14 @@ from smalti.settings import setting
 STEPS = dict(zip(EFFORTS, (400, 1500, 3000, 6000, 16000), strict=True))
 FAST = Recipe(0.1, 5e-4, 1e-2, (0.8, 0.95))
 
+QUALITIES = (  # the fewest bytes first
+    {"lo_channels": 8, "hi_channels": 0, "bits": 4},
+    {"bits": 5},
+    {"bits": 6},
+    {"hi_channels": 4, "bits": 6},
+    {"hi_channels": 4, "hi_scale": 2, "bits": 6},
+    {"hi_channels": 8, "hi_scale": 2, "bits": 6},
+)
 MAX_VALUES_PER_TEXEL = 4  # of both grids, so that memory stays in proportion to the picture
 
 
@@ -86,6 +94,10 @@ class LatentTexture(TextureCodec):
                 f"grids of {values:g} values a texel; the limit is {MAX_VALUES_PER_TEXEL}, "
                 "so take fewer channels or larger scales"
             )
+
+    @classmethod
+    def of_quality(cls, quality: float) -> dict[str, Any]:
+        return dict(nearest_of(quality, QUALITIES))
 
     def encode(self, image: np.ndarray, options: TextureOptions) -> list[bytes]:
         sections = super().encode(image, options)

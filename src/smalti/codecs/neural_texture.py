@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import Codec, EncodeOptions, Size, Window
+from smalti.codec import Codec, EncodeOptions, Size, Window, nearest_of
 from smalti.errors import FormatError, OptionError
 from smalti.fits.material.fit import fit_texture
-from smalti.fits.material.layout import Grid, Layout
+from smalti.fits.material.layout import BUDGETS, Grid, Layout
 from smalti.fits.material.maps import Map, alpha_channel, channel_weights, mip_levels
 from smalti.fits.material.sections import pack_maps, pack_texture, unpack_maps, unpack_texture
 from smalti.fits.material.texture import NeuralTexture
@@ -63,6 +63,10 @@ class NeuralTextureCodec(Codec):
             if len(getattr(self, field)) != length:
                 raise OptionError(f"{field} is {length} numbers, not {len(getattr(self, field))}")
         self.layout(1, 1, 1)  # says what cannot be
+
+    @classmethod
+    def of_quality(cls, quality: float) -> dict[str, Any]:
+        return dict(zip(("fine", "coarse"), nearest_of(quality, BUDGETS), strict=True))
 
     def layout(self, height: int, width: int, channels: int) -> Layout:
         """The shape of a texture of this size.

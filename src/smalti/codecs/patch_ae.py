@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import EncodeOptions, Size, TrainedCodec, Window
+from smalti.codec import EncodeOptions, Size, TrainedCodec, Window, between
 from smalti.entropy import decode_planes, encode_planes
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, WeightsError
@@ -56,12 +56,16 @@ class PatchAe(TrainedCodec):
     )
     weights: str = setting("patch-f8c16", "A patch autoencoder: its name or file.", wire=False)
 
+    @classmethod
+    def of_quality(cls, quality: float) -> dict[str, Any]:
+        return {"step": between(quality, 32.0, 0.5)}
+
     def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         import torch
 
         from smalti.models.pictures import to_tensor
 
-        model = _model(self.weights, options.device)
+        model = self.model(options.device)
         z = model.encode(to_tensor(image, device=options.device))[0]
         levels = 255 / 2 * _effects(model, z)  # 8-bit levels for one unit of each channel
         exponents = (FINENESS * -levels.log2()).round().clamp(-MAX_EXPONENT, MAX_EXPONENT)
@@ -80,7 +84,7 @@ class PatchAe(TrainedCodec):
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
         from smalti.models.pictures import to_picture
 
-        model = _model(self.weights, device)
+        model = self.model(device)
         z_hat = self._latents(model, sections, size, device)
         return to_picture(model.decode(z_hat.unsqueeze(0), (size.height, size.width))[0])
 
@@ -90,7 +94,7 @@ class PatchAe(TrainedCodec):
         """All latents are read, but only the window and its halo go through the decoder."""
         from smalti.models.pictures import to_picture
 
-        model = _model(self.weights, device)
+        model = self.model(device)
         z_hat = self._latents(model, sections, size, device)
         patch = model.config.patch
         top = max(0, window.top // patch - model.halo)
@@ -100,6 +104,12 @@ class PatchAe(TrainedCodec):
         x_hat = model.decode(z_hat[None, :, top:bottom, left:right])[0]
         row, column = window.top - top * patch, window.left - left * patch
         return to_picture(x_hat[:, row : row + window.height, column : column + window.width])
+
+    def model(self, device: str) -> "FastPatchAutoencoder":
+        from smalti.models import load_shared
+        from smalti.models.patch.model import PatchAutoencoder
+
+        return _fast(load_shared(PatchAutoencoder, self.weights, device=device))
 
     def _latents(
         self, model: "FastPatchAutoencoder", sections: Sequence[bytes], size: Size, device: str
@@ -138,13 +148,6 @@ class PatchAe(TrainedCodec):
 
         steps = [self.step * 2.0 ** (k / FINENESS) for k in exponents]
         return torch.tensor(steps, dtype=torch.float32, device=device).view(-1, 1, 1)
-
-
-def _model(weights: str, device: str) -> "FastPatchAutoencoder":
-    from smalti.models import load_shared
-    from smalti.models.patch.model import PatchAutoencoder
-
-    return _fast(load_shared(PatchAutoencoder, weights, device=device))
 
 
 @lru_cache(maxsize=2)

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import EncodeOptions, Size, TrainedCodec, Window
+from smalti.codec import EncodeOptions, Size, TrainedCodec, Window, between
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
 from smalti.errors import FormatError, WeightsError
 from smalti.settings import setting
@@ -34,12 +34,16 @@ class ResamplerCodec(TrainedCodec):
     step: float = setting(1.0, "Of the uniform quantiser, in latent units.", least=1e-3, most=1e3)
     weights: str = setting("r2ir-photos", "A resampler: its name or file.", wire=False)
 
+    @classmethod
+    def of_quality(cls, quality: float) -> dict[str, Any]:
+        return {"step": between(quality, 8.0, 0.25)}
+
     def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         import torch
 
         from smalti.models.pictures import to_tensor
 
-        model = self._model(options.device)
+        model = self.model(options.device)
         if model.channels not in (1, 3):
             raise WeightsError(f"weights for {model.channels} channels; resampler codes pictures")
         x = to_tensor(image, 0, device=options.device)
@@ -77,7 +81,7 @@ class ResamplerCodec(TrainedCodec):
 
         from smalti.models.pictures import to_picture
 
-        model = self._model(device)
+        model = self.model(device)
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; a resampler file has 1")
         shape = (model.config.latent_channels, *model.grid(size.height, size.width))
@@ -90,7 +94,7 @@ class ResamplerCodec(TrainedCodec):
             x_hat = model.decode(z.unsqueeze(0), drawn, extent=extent, window=window)[0]
         return to_picture(x_hat.expand(size.channels, -1, -1))
 
-    def _model(self, device: str) -> "Resampler":
+    def model(self, device: str) -> "Resampler":
         from smalti.models import load_shared
         from smalti.models.resampler import Resampler
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import EncodeOptions, Size, TrainedCodec
+from smalti.codec import EncodeOptions, Size, TrainedCodec, between
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
 from smalti.errors import FormatError
 from smalti.settings import setting
@@ -38,13 +38,17 @@ class RgbaAe(TrainedCodec):
         wire=False,
     )
 
+    @classmethod
+    def of_quality(cls, quality: float) -> dict[str, Any]:
+        return {"step": between(quality, 2.0, 1 / 16)}
+
     def encode(self, image: np.ndarray, options: EncodeOptions) -> list[bytes]:
         import torch
 
         from smalti.models.layers.pad import to_multiple
         from smalti.models.pictures import to_tensor
 
-        model = self._model(options.device)
+        model = self.model(options.device)
         with torch.inference_mode():
             x = to_multiple(to_tensor(image, 0, device=options.device)[0], model.factor)
             z = model.encode(x.unsqueeze(0), tile=TILE)[0]
@@ -56,7 +60,7 @@ class RgbaAe(TrainedCodec):
 
         from smalti.models.pictures import to_picture
 
-        model = self._model(device)
+        model = self.model(device)
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; an rgba-ae file has 1")
         cells = (-(-size.height // model.factor), -(-size.width // model.factor))
@@ -66,7 +70,7 @@ class RgbaAe(TrainedCodec):
             x_hat = model.decode(z_hat.unsqueeze(0), tile=TILE)[0]
         return to_picture(x_hat[:, : size.height, : size.width], 0)
 
-    def _model(self, device: str) -> "RgbaAutoencoder":
+    def model(self, device: str) -> "RgbaAutoencoder":
         from smalti.models import load_shared
         from smalti.models.rgba import RgbaAutoencoder
 

@@ -17,7 +17,7 @@ from smalti import extras
 from smalti.codec import Codec, EncodeOptions, Size
 from smalti.errors import FormatError, ImageError, MissingExtraError
 from smalti.image import to_uint8
-from smalti.settings import setting
+from smalti.settings import setting, types_of
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # channels -> Pillow's name
 SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
@@ -44,6 +44,12 @@ class Baseline(Codec):
     @classmethod
     def is_installed(cls) -> bool:
         return True
+
+    @classmethod
+    def of_quality(cls, quality: float) -> dict[str, Any]:
+        if "quality" not in types_of(cls):
+            return super().of_quality(quality)
+        return {"quality": max(1, round(quality))}
 
     def save_options(self, channels: int) -> dict[str, Any]:
         """What Pillow's `save` is told."""

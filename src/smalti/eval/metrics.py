@@ -30,6 +30,12 @@ SSIM_C2 = (0.03 * PEAK) ** 2
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first
 MS_SSIM_SIDE = SSIM_TAPS * 2 ** (len(MS_SSIM_WEIGHTS) - 1)  # 176 texels
 STRIP_BYTES = 2**18  # of the planes filtered at a time: they stay in the second-level cache
+CHANNELS = {
+    1: ("grey",),
+    2: ("grey", "alpha"),
+    3: ("red", "green", "blue"),
+    4: ("red", "green", "blue", "alpha"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,57 @@ class Quality:
     psnr: float  # dB
     ssim: float
     ms_ssim: float
+
+
+@dataclass(frozen=True)
+class Metrics(Quality):
+    """What `smalti.metrics` finds of two pictures."""
+
+    channels: dict[str, float]  # PSNR of each by name, as stored: nothing premultiplied
+    largest: int  # error of any sample, of 255
+    opaque_lost: float  # share of the texels of alpha 255 that have another
+    clear_lost: float  # share of those of alpha 0
+
+
+def metrics(x: np.ndarray, y: np.ndarray, *, threads: int = 1) -> Metrics:
+    """Everything about two pictures; of alpha, what became of its ends.
+
+    Args:
+        x, y: H W C uint8 of one shape; x is the original.
+        threads: planes at a time.
+
+    Raises:
+        ImageError: not two such pictures.
+    """
+    whole = quality(x, y, threads=threads)
+    names = CHANNELS[x.shape[2]]
+    apart = {name: _psnr_of(_strip_mse(x[..., [c]], y[..., [c]])) for c, name in enumerate(names)}
+    lost = [0.0, 0.0]
+    if "alpha" in apart:
+        for which, end in enumerate((255, 0)):
+            there = x[..., -1] == end
+            count = np.count_nonzero(there)
+            lost[which] = np.count_nonzero(there & (y[..., -1] != end)) / max(1, count)
+    largest = int((np.maximum(x, y) - np.minimum(x, y)).max())
+    return Metrics(whole.psnr, whole.ssim, whole.ms_ssim, apart, largest, *lost)
+
+
+def matched(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two pictures with the channels of both: grey becomes colour, what has no alpha opaque."""
+    colour = max(x.shape[2], y.shape[2]) >= 3
+    alpha = any(picture.shape[2] in (2, 4) for picture in (x, y))
+    return _with(x, colour, alpha), _with(y, colour, alpha)
+
+
+def _with(picture: np.ndarray, colour: bool, alpha: bool) -> np.ndarray:
+    channels = picture.shape[2]
+    levels = picture[..., :-1] if channels in (2, 4) else picture
+    if colour and levels.shape[2] == 1:
+        levels = np.repeat(levels, 3, axis=2)
+    if not alpha:
+        return np.ascontiguousarray(levels)
+    opaque = np.full_like(picture[..., :1], 255)
+    return np.concatenate([levels, picture[..., -1:] if channels in (2, 4) else opaque], 2)
 
 
 def quality(x: np.ndarray, y: np.ndarray, *, threads: int = 1) -> Quality:
@@ -66,7 +123,11 @@ def psnr(x: np.ndarray, y: np.ndarray) -> float:
     Raises:
         ImageError: not two such pictures.
     """
-    return _psnr_of(float(np.mean([_mse(a, b) for a, b in _planes(x, y)])))
+    pairs = _planes(x, y)  # refuses what are no pictures
+    if _is_opaque(x) and _is_opaque(y):
+        colour = slice(None, -1 if x.shape[2] in (2, 4) else None)
+        return _psnr_of(_strip_mse(x[..., colour], y[..., colour]))
+    return _psnr_of(float(np.mean([_mse(a, b) for a, b in pairs])))
 
 
 def ssim(x: np.ndarray, y: np.ndarray) -> float:
@@ -127,12 +188,27 @@ def _plane_pairs(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[np.ndarray, np.
             yield x[:, :, c].astype(np.float64), y[:, :, c].astype(np.float64)
         return
     alphas = x[:, :, -1].astype(np.float64), y[:, :, -1].astype(np.float64)
-    if min(alphas[0].min(), alphas[1].min()) == PEAK:
+    if _is_opaque(x) and _is_opaque(y):
         yield from _plane_pairs(x[:, :, :-1], y[:, :, :-1])
         return
     for c in range(channels - 1):
         yield x[:, :, c] * alphas[0] / PEAK, y[:, :, c] * alphas[1] / PEAK
     yield alphas
+
+
+def _is_opaque(x: np.ndarray) -> bool:
+    return x.shape[2] in (1, 3) or bool(x[..., -1].min() == PEAK)
+
+
+def _strip_mse(x: np.ndarray, y: np.ndarray) -> float:
+    """Mean squared error of all samples, exact, with memory for a strip of rows alone."""
+    rows = max(1, STRIP_BYTES // (8 * x.shape[1] * x.shape[2]))
+    total = 0.0  # whole numbers below 2^53
+    for top in range(0, len(x), rows):
+        strips = x[top : top + rows], y[top : top + rows]
+        error = np.subtract(*strips, dtype=np.float64).ravel()
+        total += float(np.dot(error, error))
+    return total / x.size
 
 
 def _quality_of_planes(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
