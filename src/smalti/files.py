@@ -24,6 +24,9 @@ WRITTEN_SUFFIXES = tuple(WRITTEN_FORMATS)
 SMT = ".smt"  # our own files
 PICTURE_SUFFIXES: tuple[str, ...] = (*WRITTEN_SUFFIXES, ".gif", ".jxl")
 
+# Linear light of any range, read and written by the extra `hdr`; no codec's picture.
+HDR_FORMATS = {".exr": "EXR", ".hdr": "HDR"}
+
 # Textures, by their first bytes.
 TEXTURE_MAGICS = {".dds": b"DDS ", ".ktx2": b"\xabKTX 20\xbb\r\n\x1a\n"}
 

@@ -1,5 +1,6 @@
 """`smalti texture`, `smalti unpack`, and texture files in the other commands."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -26,6 +27,45 @@ def smalti_(tmp_path, monkeypatch, capsys):
         return stop.value.code, printed.out, printed.err
 
     return run
+
+
+def test_light_in_a_texture_and_out_of_it(smalti_):
+    pytest.importorskip("OpenEXR")
+    from smalti.image import tone_map
+
+    light = np.exp2(np.linspace(-6, 9, 20 * 32 * 3, dtype=np.float32)).reshape(20, 32, 3)
+    smalti.save(light, "sky.exr")
+    code, said, _ = smalti_("texture", "sky.exr", "sky.ktx2", "--format", "bc6h", "--metrics")
+    assert code == 0
+    assert re.search(r", log2 RMSE 0\.\d{4}, mPSNR \d\d\.\d\d dB, ", said)
+    held = read_texture(Path("sky.ktx2").read_bytes())
+    assert held == encode_texture([light], format="bc6h")
+    assert "bc6h linear, 32 x 20, 6 levels" in smalti_("info", "sky.ktx2")[1]
+    texels = decode_surface(held)[..., :3]
+    assert smalti_("decode", "sky.ktx2", "b.exr")[0] == 0
+    np.testing.assert_array_equal(smalti.load("b.exr"), texels)
+    assert smalti_("decode", "sky.ktx2", "c.png", "--exposure=-3", "--window", "8x4+2+1")[0] == 0
+    wanted = np.rint(255 * tone_map(texels[1:5, 2:10], exposure=-3))
+    np.testing.assert_array_equal(smalti.load("c.png"), wanted)
+    assert smalti_("unpack", "sky.ktx2", "out")[0] == 0
+    np.testing.assert_array_equal(
+        smalti.load("out/sky.level0.png"), np.rint(255 * tone_map(texels))
+    )
+    assert smalti_("unpack", "sky.ktx2", "out", "--suffix", ".exr")[0] == 0
+    np.testing.assert_array_equal(
+        smalti.load("out/sky.level2.exr"), decode_surface(held, 2)[..., :3]
+    )
+    for command, said in (
+        (["encode", "sky.exr", "sky.smt"], "sky.exr holds linear light of any range"),
+        (["texture", "sky.exr", "a.ktx2"], "sky.exr holds linear light of any range"),
+        (["decode", "sky.ktx2", "d.exr", "--exposure", "2"], "--exposure 2 is for 8 bits"),
+        (["decode", "sky.ktx2", "d.png", "--size", "8x8"], "bc6h has one size"),
+        (["decode", "sky.ktx2", "d.png", "--window", "8x8+30+0"], "leaves the picture of 32 x 20"),
+        (["decode", "sky.ktx2", "d.png", "--max-pixels", "600"], "over the limit of 600"),
+        (["texture", "sky.exr", "a.ktx2", "--format", "bc6h:effort=best"], "only bc7 has settings"),
+    ):
+        code, _, error = smalti_(*command)
+        assert (code, said in error) == (1, True), error
 
 
 def save_faces(count: int = 6, side: int = 16) -> list[str]:

@@ -21,10 +21,30 @@ VK_FORMATS = {
     ("bc3", True): 138,
     ("bc4", False): 139,
     ("bc5", False): 141,
+    ("bc6h", False): 143,
+    ("bc6h-signed", False): 144,
     ("bc7", False): 145,
     ("bc7", True): 146,
+    ("rgba16f", False): 97,
+    ("rgba32f", False): 109,
 }
-MODELS = {"bc1": 128, "bc3": 130, "bc4": 131, "bc5": 132, "bc7": 134}
+MODELS = {
+    "bc1": 128,
+    "bc3": 130,
+    "bc4": 131,
+    "bc5": 132,
+    "bc6h": 133,
+    "bc6h-signed": 133,
+    "bc7": 134,
+    "rgba16f": 1,
+    "rgba32f": 1,
+}
+TEXEL_BYTES = {"rgba16f": 8, "rgba32f": 16}  # of formats without blocks
+BLOCK_BYTES = {"bc1": 8, "bc4": 8, "rgba16f": 8}  # of others 16
+FLOATS = {  # what counts as least and greatest, as floats' bits
+    "bc6h": (0, 0x3F800000),
+    **dict.fromkeys(["bc6h-signed", "rgba16f", "rgba32f"], (0xBF800000, 0x3F800000)),
+}
 # Channel and qualifiers, first bit, bits less one.
 SAMPLES = {
     ("bc1", False): [(1, 0, 63)],
@@ -33,6 +53,10 @@ SAMPLES = {
     ("bc3", True): [(15 | 0x10, 0, 63), (0, 64, 63)],
     ("bc4", False): [(0, 0, 63)],
     ("bc5", False): [(0, 0, 63), (1, 64, 63)],
+    ("bc6h", False): [(0x80, 0, 127)],
+    ("bc6h-signed", False): [(0xC0, 0, 127)],
+    ("rgba16f", False): [(0xC0 | c, 16 * i, 15) for i, c in enumerate((0, 1, 2, 15))],
+    ("rgba32f", False): [(0xC0 | c, 32 * i, 31) for i, c in enumerate((0, 1, 2, 15))],
     ("bc7", False): [(0, 0, 127)],
     ("bc7", True): [(0, 0, 127)],
 }
@@ -68,14 +92,15 @@ def test_header_and_index(format, srgb, zstd):
     assert data[:12] == bytes.fromhex("AB 4B 54 58 20 32 30 BB 0D 0A 1A 0A")
     header = header_of(data)
     scheme = 2 if zstd else 0
-    assert header[:9] == (VK_FORMATS[format, srgb], 1, 13, 13, 0, 2, 6, 4, scheme)
+    size = TEXEL_BYTES.get(format, 4) // 4  # of what a machine of the other byte order swaps
+    assert header[:9] == (VK_FORMATS[format, srgb], size, 13, 13, 0, 2, 6, 4, scheme)
     descriptor_offset, descriptor_length, pairs_offset, pairs_length = header[9:13]
     assert descriptor_offset == 80 + 24 * 4
     assert pairs_offset == descriptor_offset + descriptor_length
     assert header[13:] == (0, 0)  # no global data
     # The smallest level first, each on a multiple of its block size; packed where compressed.
     end = pairs_offset + pairs_length
-    alignment = 1 if zstd else {"bc1": 8, "bc4": 8}.get(format, 16)
+    alignment = 1 if zstd else BLOCK_BYTES.get(format, 16)
     for level, (offset, length, inflated) in reversed(list(enumerate(level_index(data)))):
         assert offset == -(-end // alignment) * alignment
         assert not any(data[end:offset])
@@ -103,10 +128,10 @@ def test_every_byte_of_the_data_format_descriptor(format, srgb):
             bytes([0, 0, 0, 0]),  # vendor Khronos, type basic format
             struct.pack("<HH", 2, 24 + 16 * len(samples)),  # version 1.3 and later, block size
             bytes([MODELS[format], 1, 2 if srgb else 1, 0]),  # BT.709, sRGB or linear, straight
-            bytes([3, 3, 0, 0]),  # 4 x 4 x 1 x 1 texels
-            bytes([8 if format in ("bc1", "bc4") else 16, 0, 0, 0, 0, 0, 0, 0]),
+            bytes([0, 0, 0, 0] if format in TEXEL_BYTES else [3, 3, 0, 0]),  # 4 x 4 x 1 x 1
+            bytes([BLOCK_BYTES.get(format, 16), 0, 0, 0, 0, 0, 0, 0]),
             *(
-                struct.pack("<HBB4xII", first, bits, channel, 0, 0xFFFFFFFF)
+                struct.pack("<HBB4xII", first, bits, channel, *FLOATS.get(format, (0, 0xFFFFFFFF)))
                 for channel, first, bits in samples
             ),
         ]

@@ -24,8 +24,26 @@ typedef struct smalti_bc6_decode_args {
 } smalti_bc6_decode_args;
 SMALTI_API int smalti_bc6_decode(const smalti_bc6_decode_args *args);
 
+/* Texels to blocks, of the modes that hold their ends most finely.
+ *
+ * What is made least is the square error of R, G and B in steps of float16, its bits as a whole
+ * number, which are nearly logarithms. Where a side is no multiple of 4, edge texels are repeated.
+ * Each block depends on its own texels alone. */
+typedef struct smalti_bc6_encode_args {
+  const uint16_t *texels; /* height x width x channels: R, G, B (A, not read), the bits of float16;
+                             infinity becomes 65504, NaN 0, and a negative number 0 if unsigned */
+  uint8_t *blocks;        /* ceil(height / 4) x ceil(width / 4) x 16, row-major */
+  int64_t height, width;  /* in texels, 1 or more */
+  int32_t channels;       /* 3 (or 0) or 4 */
+  int32_t effort;         /* 0 ultrafast, 1 fast, 2 medium, 3 high, 4 best */
+  int32_t is_signed;      /* not 0: BC6H_SF16 */
+  int32_t threads;
+} smalti_bc6_encode_args;
+SMALTI_API int smalti_bc6_encode(const smalti_bc6_encode_args *args);
+
 #define SMALTI_BC6_KERNELS(X) \
-  X(bc6_decode)
+  X(bc6_decode)               \
+  X(bc6_encode)
 
 #ifdef __cplusplus
 }

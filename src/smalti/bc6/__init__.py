@@ -2,5 +2,6 @@
 
 layout            the tables of the format; its partitions are those of BC7
 decode            blocks -> texels, all fourteen modes, unsigned and signed
+encode, search    texels -> blocks, and the numbers of its search at each effort
 reference/        readable twins of the kernels, which tests compare with them
 """

@@ -3,9 +3,16 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smalti.cli import geometry, machine, paths, show, streams
-from smalti.files import MAX_PIXELS, WRITTEN_SUFFIXES
+from smalti.errors import FormatError, OptionError
+from smalti.files import HDR_FORMATS, MAX_PIXELS, WRITTEN_SUFFIXES
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from smalti.textures import Texture
 
 
 def decode(
@@ -16,6 +23,7 @@ def decode(
     window: str | None = None,
     size: str | None = None,
     suffix: str = ".png",
+    exposure: float = 0.0,
     device: str = "cpu",
     weights: Path | None = None,
     threads: int | None = None,
@@ -33,7 +41,9 @@ def decode(
         out: Folder for the pictures (default: beside each file, a.smt as a.decoded.png).
         window: Only these texels, WIDTHxHEIGHT+LEFT+TOP.
         size: Draw at WIDTHxHEIGHT, for codecs without a fixed resolution.
-        suffix: Format of pictures that you did not name: .png, .webp, .avif, .tif, .bmp or .jpg.
+        suffix: Format of pictures that you did not name: .png, .webp, .avif, .tif, .bmp or .jpg;
+            of textures that hold light also .exr and .hdr.
+        exposure: Of such light, in stops, where 8 bits are written.
         device: Where models run: cpu, cuda or mps.
         weights: The .safetensors file that the file was made with, if it is not a bundled one.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
@@ -56,7 +66,7 @@ def decode(
         out,
         force=force,
         read=paths.FILES,
-        written=WRITTEN_SUFFIXES,
+        written=(*WRITTEN_SUFFIXES, *HDR_FORMATS),
         suffix=suffix,
         beside=".decoded",
     )
@@ -66,16 +76,59 @@ def decode(
 
     def run(source: Path, target: Path, _: Callable[[int, int], None]) -> show.Result:
         data = streams.read(source)
-        api.prepare(data, device, weights)
-        started = time.perf_counter()
-        x_hat = api.decode(
-            data, window=box, size=drawn, device=device, weights=weights, max_pixels=max_pixels
-        )
-        seconds = time.perf_counter() - started
-        streams.save(x_hat, target, suffix)
+        if held := _of_light(data):
+            if drawn:
+                raise OptionError(f"{held.format} has one size; resize after decoding")
+            started = time.perf_counter()
+            x_hat = _texels(held, box, max_pixels)
+            seconds = time.perf_counter() - started
+            streams.save_light(x_hat, target, suffix, exposure)
+        else:
+            api.prepare(data, device, weights)
+            started = time.perf_counter()
+            x_hat = api.decode(
+                data, window=box, size=drawn, device=device, weights=weights, max_pixels=max_pixels
+            )
+            seconds = time.perf_counter() - started
+            streams.save(x_hat, target, suffix)
         height, width, *channels = x_hat.shape
         facts = {"width": width, "height": height, "channels": channels[0] if channels else 1}
         text = f"{width} x {height}, {show.CHANNELS[facts['channels']]}"
         return show.Result(text, facts, seconds)
 
     return show.run_jobs(planned, run, show.Printer(quiet, json), at_once=jobs)
+
+
+def _of_light(data: bytes) -> "Texture | None":
+    """The texture in a file, if its format is one of light."""
+    from smalti import registry
+
+    if not registry.is_foreign(data):
+        return None
+    from smalti.textures import FORMATS, read_texture
+
+    held = read_texture(data)
+    return held if FORMATS[held.format].light else None
+
+
+def _texels(
+    held: "Texture", box: tuple[int, int, int, int] | None, max_pixels: int
+) -> "np.ndarray":
+    """Level 0 of the first surface, or a window of it."""
+    from smalti.textures import FORMATS, decode_surface
+
+    if held.height * held.width > max_pixels:
+        raise FormatError(
+            f"{held.width} x {held.height} = {held.height * held.width:,} texels, over the limit "
+            f"of {max_pixels:,}; raise it with --max-pixels"
+        )
+    texels = decode_surface(held)[..., : len(FORMATS[held.format].channels)]
+    if box is None:
+        return texels
+    top, left, height, width = box
+    if top + height > held.height or left + width > held.width:
+        raise OptionError(
+            f"window {width}x{height}+{left}+{top} leaves the picture of {held.width} x "
+            f"{held.height}"
+        )
+    return texels[top : top + height, left : left + width]

@@ -39,6 +39,26 @@ def quality(
     return all_of(everything(*pair))
 
 
+def light(
+    x: "np.ndarray", draw: Callable[[], "np.ndarray"], *, metrics: bool, quiet: bool
+) -> tuple[str, dict[str, object]]:
+    """As `quality`, of linear light: its error in stops; with `metrics` the mPSNR too."""
+    if quiet:
+        return "", {}
+    import numpy as np
+
+    from smalti.eval.light import log_rmse, multi_exposure_psnr
+
+    x_hat = draw()[..., :3]
+    colours = np.broadcast_to(x[..., : 3 if x.shape[2] >= 3 else 1], x_hat.shape)
+    error = log_rmse(colours, x_hat)
+    text, facts = f", log2 RMSE {error:.4f}", {"log2_rmse": round(error, 5)}
+    if metrics:
+        found = multi_exposure_psnr(colours, x_hat)
+        text, facts = f"{text}, mPSNR {decibels(found)}", facts | {"mpsnr": round(found, 3)}
+    return text, facts
+
+
 def all_of(found: "Quality") -> tuple[str, dict[str, object]]:
     text = f", {decibels(found.psnr)}, SSIM {found.ssim:.4f}, MS-SSIM {found.ms_ssim:.4f}"
     facts = {"psnr": found.psnr, "ssim": found.ssim, "ms_ssim": found.ms_ssim}

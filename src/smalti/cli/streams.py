@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smalti.errors import OptionError
-from smalti.files import MAX_PIXELS, check_new, write_atomically
+from smalti.files import HDR_FORMATS, MAX_PIXELS, check_new, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,6 +61,14 @@ def load(path: Path, *, max_pixels: int = MAX_PIXELS) -> "np.ndarray":
     return image.as_picture(read(path) if is_pipe(path) else path, max_pixels=max_pixels)
 
 
+def load_light(path: Path, *, max_pixels: int, encoded: bool) -> "np.ndarray":
+    """The linear light of a file or pipe: float32 `H W C`; see `image.as_light`."""
+    from smalti import image
+
+    source = read(path) if is_pipe(path) else path
+    return image.as_light(source, encoded=encoded, max_pixels=max_pixels)
+
+
 def check_output(target: Path, *, force: bool) -> None:
     """Refuse to replace a file, or to write to somebody's terminal, before anything is made.
 
@@ -93,6 +101,20 @@ def save(picture: "np.ndarray", target: Path, suffix: str) -> None:
         write(target, image.to_bytes(picture, suffix))
     else:
         image.save(picture, target)
+
+
+def save_light(light: "np.ndarray", target: Path, suffix: str, exposure: float) -> None:
+    """Write linear light of any range: as it is to .exr and .hdr, tone-mapped to other pictures."""
+    from smalti import image
+
+    written = suffix if is_pipe(target) else target.suffix.lower()
+    if written not in HDR_FORMATS:
+        light = image.tone_map(light, exposure=exposure)
+    elif exposure:
+        raise OptionError(
+            f"--exposure {exposure:g} is for 8 bits; {written} holds all of the light"
+        )
+    save(light, target, suffix)
 
 
 def _is_plain(path: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from smalti import settings
 from smalti.cli import machine, measured, show, streams
 from smalti.errors import OptionError
-from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, TEXTURE_MAGICS
+from smalti.files import HDR_FORMATS, MAX_PIXELS, PICTURE_SUFFIXES, TEXTURE_MAGICS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,10 +44,11 @@ def texture(
         paths: One picture, the faces of a cube or the layers of an array; last the .ktx2 or .dds
             to write. - is standard input or output.
         format: bc7, with settings if wanted (`smalti help bc7`), bc1, bc3, bc4 (red alone) or bc5
-            (red and green).
+            (red and green); of linear light of any range bc6h, bc6h-signed, rgba16f or rgba32f.
         effort: How long to search: ultrafast, fast, medium, high or best.
         mips: Filter of the mip levels: kaiser (sharp), box (plain mean), or none for no levels.
-        srgb: The texels are colours, sRGB-encoded; the default but for --normal, bc4 and bc5.
+        srgb: The texels are colours, sRGB-encoded; the default but for --normal, bc4 and bc5. For
+            formats of light 8 bits are decoded from it.
         linear: The texels are numbers, such as roughness, or linear colours.
         normal: The texels are unit vectors; mip levels get their length right. Linear.
         cube: Six square pictures a layer: +X -X +Y -Y +Z -Z.
@@ -67,6 +68,7 @@ def texture(
         smalti texture a.png a.ktx2 --zstd 18
         smalti texture normal.png normal.dds --normal --format bc5
         smalti texture px.png nx.png py.png ny.png pz.png nz.png sky.ktx2 --cube
+        smalti texture sky.exr sky.ktx2 --format bc6h
     """
     *sources, target = _checked_paths(paths, force)
     suffix = _suffix(target, suffix)
@@ -90,7 +92,12 @@ def texture(
     with show.progress() as bar:
         for number, source in enumerate(sources):
             bar(number, len(sources), f"reading {source.name}")
-            pictures.append(to_uint8(streams.load(source, max_pixels=max_pixels)))
+            if name in textures.FORMATS and textures.FORMATS[name].light:
+                pictures.append(
+                    streams.load_light(source, max_pixels=max_pixels, encoded=not linear)
+                )
+            else:
+                pictures.append(to_uint8(streams.load(source, max_pixels=max_pixels)))
         started = time.perf_counter()
         made = textures.encode_texture(
             pictures,
@@ -108,7 +115,8 @@ def texture(
     data = textures.write_texture(made, suffix, zstd=zstd)
     seconds = time.perf_counter() - started
     streams.write(target, data)
-    near, facts = measured.quality(
+    measure = measured.light if textures.FORMATS[made.format].light else measured.quality
+    near, facts = measure(
         _stacked([_stored(picture, made.format) for picture in pictures]),
         lambda: _stacked(_drawn(made)),
         metrics=metrics,
@@ -150,8 +158,8 @@ def _stored(picture: "np.ndarray", format: str) -> "np.ndarray":
     """The channels of a picture that the format stores; of RG, with a blue of 0."""
     from smalti.textures import FORMATS
 
-    stored = {"R": 1, "RG": 2, "RGBA": 4}[FORMATS[format].channels]
-    if stored == 4:
+    stored = {"R": 1, "RG": 2, "RGB": 3, "RGBA": 4}[FORMATS[format].channels]
+    if stored >= 3:
         return picture
     if stored == 1:
         return picture[..., :1]
@@ -178,7 +186,7 @@ def _checked_paths(paths: tuple[Path, ...], force: bool) -> tuple[Path, ...]:
         if not streams.is_there(source):
             raise OptionError(f"{source}: no such file")
         if source.suffix.lower() in TEXTURE_MAGICS:
-            known = " ".join(PICTURE_SUFFIXES)
+            known = " ".join((*PICTURE_SUFFIXES, *HDR_FORMATS))
             raise OptionError(f"{source} is no picture; a texture is made of {known}")
     streams.check_output(target, force=force)
     return paths

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from smalti.cli import show, streams
 from smalti.errors import FormatError, OptionError
-from smalti.files import WRITTEN_SUFFIXES, check_new
+from smalti.files import HDR_FORMATS, WRITTEN_SUFFIXES, check_new
 
 if TYPE_CHECKING:
     from smalti.textures import Texture
@@ -19,30 +19,35 @@ def unpack(
     /,
     *,
     suffix: str = ".png",
+    exposure: float = 0.0,
     max_bytes: int = 2**30,
     force: bool = False,
 ) -> int:
     """Draw every mip level, layer and face of a texture.
 
     Names tell them apart, as in NAME.layer2.px.level1.png; what there is one of is left out. Of
-    bc4 a grey picture is drawn, of bc5 red and green.
+    bc4 a grey picture is drawn, of bc5 red and green; bc6h and floats are tone-mapped to 8 bits,
+    or kept as they are in .exr.
 
     Args:
-        texture: A .ktx2 or .dds file of bc1, bc3, bc4, bc5 or bc7; - is standard input.
+        texture: A .ktx2 or .dds file of bc1, bc3, bc4, bc5, bc6h, bc7 or floats; - is standard input.
         folder: For the pictures; made if it is not there.
-        suffix: Format of the pictures: .png, .webp, .avif, .tif, .bmp or .jpg.
+        suffix: Format of the pictures: .png, .webp, .avif, .tif, .bmp or .jpg; of light also
+            .exr and .hdr.
+        exposure: Of light, in stops, where 8 bits are written.
         max_bytes: Refuse compressed levels that take more bytes than this.
         force: Replace pictures that exist.
 
     Examples:
         smalti unpack a.ktx2 levels
+        smalti unpack sky.ktx2 faces --suffix .exr
     """
-    if suffix not in WRITTEN_SUFFIXES:
-        raise OptionError(f"suffix {suffix!r}; known: {', '.join(WRITTEN_SUFFIXES)}")
+    known = (*WRITTEN_SUFFIXES, *HDR_FORMATS)
+    if suffix not in known:
+        raise OptionError(f"suffix {suffix!r}; known: {', '.join(known)}")
     if not streams.is_there(texture):
         raise OptionError(f"{texture}: no such file")
 
-    from smalti.image import save
     from smalti.textures import FORMATS, decode_surface, read_texture
 
     name = streams.input_name(texture)
@@ -57,13 +62,19 @@ def unpack(
     for target, _ in jobs:
         check_new(target, force=force)
     folder.mkdir(parents=True, exist_ok=True)
-    channels = {"R": 1, "RG": 3, "RGBA": 4}[FORMATS[held.format].channels]
+    known_format = FORMATS[held.format]
+    channels = {"R": 1, "RG": 3, "RGB": 3, "RGBA": 4}[known_format.channels]
+    top = 1 if known_format.light else 255
     with show.progress() as bar:
         for number, (target, surface) in enumerate(jobs):
             bar(number, len(jobs), target.name)
             texels = decode_surface(held, *surface)
-            opaque = channels == 4 and texels[..., 3].min() == 255
-            save(texels[..., : 3 if opaque else channels], target)
+            opaque = channels == 4 and texels[..., 3].min() == top
+            texels = texels[..., : 3 if opaque else channels]
+            if known_format.light:
+                streams.save_light(texels, target, suffix, exposure)
+            else:
+                streams.save(texels, target, suffix)
     show.note(f"{name}: {show.texture_summary(held)}; {len(jobs)} pictures in {folder}")
     return 0
 

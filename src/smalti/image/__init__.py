@@ -2,7 +2,7 @@
 
     file ─load→ H W C, or H W for grey: uint8, uint16 or float32 in [0, 1] ─save→ file
 
-sRGB-encoded, straight alpha. C says what the picture is: 2 grey and alpha, 3 RGB, 4 RGBA.
+sRGB-encoded, straight alpha; only .exr and .hdr hold linear light of any range. C says what the picture is: 2 grey and alpha, 3 RGB, 4 RGBA.
 
 picture    what people hand over as a picture -> H W C
 resize     pictures at other sizes
@@ -13,6 +13,8 @@ opening    a path, a file object or bytes -> H W C
 reading    an open file -> H W C, by Pillow
 tiff       the TIFF layouts that Pillow does not read
 jpeg_xl    JPEG XL, by an optional package
+hdr        OpenEXR and Radiance .hdr, by optional packages
+tone       linear light -> a picture in [0, 1]
 colour     ICC profiles and CMYK -> sRGB
 idx        MNIST's files
 plugins    the formats that Pillow does not know from the start
@@ -27,14 +29,16 @@ from typing import Any
 import numpy as np
 
 from smalti.errors import ImageError, OptionError
-from smalti.files import MAX_PIXELS, WRITTEN_FORMATS, write_atomically
+from smalti.files import HDR_FORMATS, MAX_PIXELS, WRITTEN_FORMATS, write_atomically
 from smalti.image.opening import load
-from smalti.image.picture import as_picture
+from smalti.image.picture import as_light, as_picture
 from smalti.image.refusals import reason
 from smalti.image.samples import to_depth, to_float, to_uint8
+from smalti.image.tone import tone_map
 
 __all__ = [
     "MAX_PIXELS",
+    "as_light",
     "as_picture",
     "load",
     "save",
@@ -42,6 +46,7 @@ __all__ = [
     "to_depth",
     "to_float",
     "to_uint8",
+    "tone_map",
 ]
 
 
@@ -54,6 +59,9 @@ def save(
     .webp is lossy with it, and lossless at quality 100. WebP and AVIF may store grey as RGB.
     Floats outside [0, 1] are clipped. A fully opaque alpha channel is left out of formats that
     have none (JPEG, BMP); any other is an error there.
+
+    .exr and .hdr hold linear light: there floats are written as they are, in 16 bits where
+    these hold them exactly, and uint8 and uint16 are decoded from sRGB.
 
     Args:
         picture: `H W C` or `H W`, uint8, uint16 or float in [0, 1], sRGB-encoded, straight alpha;
@@ -93,6 +101,8 @@ def to_bytes(
     """
     from smalti.image.writing import encode
 
+    if hdr := HDR_FORMATS.get(suffix.lower()):
+        return _light_to_bytes(picture, hdr, name)
     kind = WRITTEN_FORMATS.get(suffix.lower())
     if kind is None:
         known = " ".join(WRITTEN_FORMATS)
@@ -123,3 +133,18 @@ def to_bytes(
             f"{name}: {kind} cannot hold {width} x {height} pixels, {channels} channels"
             f" ({reason(error)})"
         ) from error
+
+
+def _light_to_bytes(picture: Any, kind: str, name: str) -> bytes:
+    from smalti.image.hdr import write_hdr
+
+    light = as_light(picture)
+    with np.errstate(over="ignore"):
+        halves = light.astype(np.float16)
+    eight_bits = getattr(picture, "dtype", None) == np.uint8  # float16 has eleven
+    if eight_bits or np.array_equal(halves, light):
+        light = halves
+    try:
+        return write_hdr(light, kind)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error

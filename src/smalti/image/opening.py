@@ -28,6 +28,9 @@ def load(
     Floats are taken as sRGB-encoded values in [0, 1], 32-bit integers as 16-bit ones; files with
     values beyond are refused rather than clipped.
 
+    OpenEXR (.exr) and Radiance (.hdr) files hold linear light of any range: float32 that is not
+    sRGB-encoded and goes beyond 1. `image.tone_map` makes a picture in [0, 1] of it.
+
     Args:
         path_or_file: a path, a file object opened in binary mode, or the bytes of a file.
         max_pixels: the largest width x height accepted, checked in the header before decoding.
@@ -38,15 +41,33 @@ def load(
 
     Raises:
         ImageError: no such file, no picture, truncated, damaged, or larger than `max_pixels`.
-        MissingExtraError: a JPEG XL file, and the package that reads it is not installed.
+        MissingExtraError: a JPEG XL, EXR or Radiance file, and the package that reads it is not
+            installed.
     """
+    return _grey_as_rows(_read(path_or_file, max_pixels, light=True))
+
+
+def load_picture(
+    path_or_file: str | os.PathLike[str] | IO[bytes] | bytes, *, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """As `load`, `H W C`; files of linear light are refused: what takes pictures takes [0, 1].
+
+    Raises:
+        ImageError: one of them, too.
+    """
+    return _read(path_or_file, max_pixels, light=False)
+
+
+def _read(
+    path_or_file: str | os.PathLike[str] | IO[bytes] | bytes, max_pixels: int, *, light: bool
+) -> np.ndarray:
     from smalti.image.reading import read_open_file  # Pillow, for those who open a file
 
     if isinstance(path_or_file, bytes | bytearray):
         path_or_file = io.BytesIO(path_or_file)
     if not isinstance(path_or_file, str | os.PathLike):
         name = str(getattr(path_or_file, "name", "the file"))
-        return _grey_as_rows(read_open_file(path_or_file, name, max_pixels))
+        return read_open_file(path_or_file, name, max_pixels, light=light)
     path = Path(path_or_file)
     if path.is_dir():
         raise ImageError(f"{path} is a folder; name a picture inside it")
@@ -57,7 +78,7 @@ def load(
     except OSError as error:
         raise ImageError(f"{path} cannot be opened: {error.strerror}") from error
     with file:
-        return _grey_as_rows(read_open_file(file, path.name, max_pixels))
+        return read_open_file(file, path.name, max_pixels, light=light)
 
 
 def _grey_as_rows(picture: np.ndarray) -> np.ndarray:

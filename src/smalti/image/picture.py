@@ -14,8 +14,9 @@ import numpy as np
 
 from smalti.errors import ImageError
 from smalti.files import MAX_PIXELS
-from smalti.image.opening import load
-from smalti.image.samples import DEPTHS
+from smalti.image.opening import load, load_picture
+from smalti.image.samples import DEPTHS, to_float
+from smalti.image.transfer import srgb_to_linear
 
 CHANNELS = (1, 2, 3, 4)  # grey, grey and alpha, RGB, RGBA
 _EXPECTED = "a picture is H W C or H W, with 1 to 4 channels"
@@ -38,7 +39,7 @@ def as_picture(picture: Any, *, clip: bool = False, max_pixels: int = MAX_PIXELS
         ImageError: no picture; the sentence says what was given.
     """
     if isinstance(picture, str | os.PathLike | bytes | bytearray) or hasattr(picture, "read"):
-        return _with_channels(load(cast(Any, picture), max_pixels=max_pixels))
+        return load_picture(cast(Any, picture), max_pixels=max_pixels)
     if isinstance(picture, np.ndarray):
         array = _channels_last(np.asarray(picture))
     elif _is(picture, "PIL.Image", "Image"):
@@ -55,6 +56,32 @@ def as_picture(picture: Any, *, clip: bool = False, max_pixels: int = MAX_PIXELS
     if 0 in array.shape:
         raise ImageError(f"{_EXPECTED}; this one's shape {_shape(array.shape)} has no pixels")
     return np.ascontiguousarray(_samples(array, clip))
+
+
+def as_light(picture: Any, *, encoded: bool = True, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The picture as linear light: float32 `H W C` of any range, straight alpha.
+
+    Args:
+        picture: as for `as_picture`. Floats are linear light already, of any range; uint8 and
+            uint16 are decoded.
+        encoded: these are sRGB-encoded; False: they are linear.
+
+    Raises:
+        ImageError: no picture, or with NaN in it.
+    """
+    if isinstance(picture, str | os.PathLike | bytes | bytearray) or hasattr(picture, "read"):
+        picture = load(cast(Any, picture), max_pixels=max_pixels)
+    if isinstance(picture, np.ndarray) and picture.dtype.kind == "f":
+        light = _channels_last(picture)
+        if missing := int(np.isnan(light).sum()):
+            raise ImageError(f"{missing} of the picture's {light.size} values are NaN")
+        return np.ascontiguousarray(light, np.float32)
+    array = as_picture(picture)
+    light = to_float(array)
+    if array.dtype.kind == "u" and encoded:
+        colours = array.shape[2] - (array.shape[2] in (2, 4))
+        light[..., :colours] = srgb_to_linear(light[..., :colours])
+    return light
 
 
 def _is(picture: Any, module: str, name: str) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from smalti.errors import ImageError, MissingExtraError
+from smalti.image.hdr import is_hdr, read_hdr
 from smalti.image.jpeg_xl import JPEG_XL_MAGIC, read_jpeg_xl
 from smalti.image.plugins import register
 from smalti.image.refusals import check_size, reason
@@ -29,8 +30,12 @@ _STRIP = 1 << 20  # bytes
 _limit_lifted = threading.Lock()
 
 
-def read_open_file(file: IO[bytes], name: str, max_pixels: int) -> np.ndarray:
+def read_open_file(
+    file: IO[bytes], name: str, max_pixels: int, *, light: bool = True
+) -> np.ndarray:
     """`load` of an open file: `H W C`, uint8, uint16 or float32.
+
+    light: files of linear light are read, too, not refused.
 
     The errors of what it calls are predicates; `name` is put before them here.
     """
@@ -43,14 +48,14 @@ def read_open_file(file: IO[bytes], name: str, max_pixels: int) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
             try:
-                return np.ascontiguousarray(_pixels(file, max_pixels))
+                return np.ascontiguousarray(_pixels(file, max_pixels, light))
             except Image.DecompressionBombError:
                 # Pillow's own limit (179 MPix) is global: it is lifted for one picture at a time,
                 # and `max_pixels` decides.
                 with _limit_lifted:
                     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
                     try:
-                        return np.ascontiguousarray(_pixels(file, max_pixels))
+                        return np.ascontiguousarray(_pixels(file, max_pixels, light))
                     finally:
                         Image.MAX_IMAGE_PIXELS = limit
     except ImageError as error:
@@ -62,7 +67,7 @@ def read_open_file(file: IO[bytes], name: str, max_pixels: int) -> np.ndarray:
         start = file.read(8).hex(" ")
         raise ImageError(
             f"{name} ({size} bytes, starting with {start}) is no picture of a kind that can be read"
-            f" ({', '.join(_FORMATS)}, JPEG XL), or its header is damaged"
+            f" ({', '.join(_FORMATS)}, JPEG XL, EXR, Radiance), or its header is damaged"
         ) from None
     except Exception as error:  # decoders meet damaged files with nearly any exception
         raise ImageError(
@@ -71,8 +76,8 @@ def read_open_file(file: IO[bytes], name: str, max_pixels: int) -> np.ndarray:
         ) from error
 
 
-def _pixels(file: IO[bytes], max_pixels: int) -> np.ndarray:
-    """The upright H W C array in sRGB; uint8, uint16 or float32."""
+def _pixels(file: IO[bytes], max_pixels: int, light: bool) -> np.ndarray:
+    """The upright H W C array in sRGB, or linear light; uint8, uint16 or float32."""
     file.seek(0)
     start = file.read(12)
     if start.startswith(JPEG_XL_MAGIC):
@@ -80,6 +85,13 @@ def _pixels(file: IO[bytes], max_pixels: int) -> np.ndarray:
         if isinstance(found, np.ndarray):
             return found
         file = io.BytesIO(found)  # a JPEG
+    if is_hdr(start):
+        if not light:
+            raise ImageError(
+                "holds linear light of any range, and a picture here is sRGB-encoded in [0, 1]: "
+                "smalti texture --format bc6h keeps it, smalti.image.tone_map makes a picture of it"
+            )
+        return read_hdr(file, max_pixels)
     kind = _kind(start)
     if kind:
         register(kind)

@@ -30,8 +30,9 @@ _PIXEL_FORMAT_BYTES = 32
 _LEGACY_OFFSET = len(DDS_MAGIC) + _HEADER.size
 _DX10_OFFSET = _LEGACY_OFFSET + _HEADER_DX10.size
 
-# Caps, height, width, pixel format, linear size: what every texture of blocks has.
-_FLAGS_ALWAYS = 0x1 | 0x2 | 0x4 | 0x1000 | 0x80000
+# Caps, height, width, pixel format: what every texture has.
+_FLAGS_ALWAYS = 0x1 | 0x2 | 0x4 | 0x1000
+_FLAG_PITCH, _FLAG_LINEAR_SIZE = 0x8, 0x80000  # bytes of a row of texels, or of all blocks
 _FLAG_MIP_MAPS = 0x20000
 _PIXEL_FORMAT_FOURCC = 0x4
 _CAPS_TEXTURE = 0x1000
@@ -52,7 +53,10 @@ _OF_DXGI = {
 # Typeless formats say nothing of the encoding: sRGB where there is such a form, as for most pictures.
 _OF_DXGI |= {
     number: (name, bool(FORMATS[name].dxgi_srgb))
-    for number, name in ((70, "bc1"), (76, "bc3"), (79, "bc4"), (82, "bc5"), (97, "bc7"))
+    for number, name in (
+        *((70, "bc1"), (76, "bc3"), (79, "bc4"), (82, "bc5"), (94, "bc6h"), (97, "bc7")),
+        *((1, "rgba32f"), (9, "rgba16f")),
+    )
 }
 _OF_FOURCC = {
     b"DXT1": "bc1",
@@ -61,12 +65,12 @@ _OF_FOURCC = {
     b"BC4U": "bc4",
     b"ATI2": "bc5",
     b"BC5U": "bc5",
+    struct.pack("<I", 113): "rgba16f",  # numbers of Direct3D 9
+    struct.pack("<I", 116): "rgba32f",
 }
 
 # What other files are likely to hold, to name it.
 _OTHER_DXGI = {
-    2: "R32G32B32A32_FLOAT",
-    10: "R16G16B16A16_FLOAT",
     28: "R8G8B8A8_UNORM",
     29: "R8G8B8A8_UNORM_SRGB",
     74: "BC2_UNORM",
@@ -75,8 +79,6 @@ _OTHER_DXGI = {
     84: "BC5_SNORM",
     87: "B8G8R8A8_UNORM",
     91: "B8G8R8A8_UNORM_SRGB",
-    95: "BC6H_UF16",
-    96: "BC6H_SF16",
 }
 _OTHER_FOURCC = {
     b"DXT2": "BC2, premultiplied alpha",
@@ -105,6 +107,10 @@ def write_dds(texture: Texture) -> bytes:
     """Return the bytes of a DDS file with a DX10 header."""
     known = FORMATS[texture.format]
     flags, caps, caps2 = _FLAGS_ALWAYS, _CAPS_TEXTURE, 0
+    if known.side == 1:
+        flags, size = flags | _FLAG_PITCH, texture.width * known.block_bytes
+    else:
+        flags, size = flags | _FLAG_LINEAR_SIZE, texture.surface_bytes(0)
     if len(texture.levels) > 1:
         flags |= _FLAG_MIP_MAPS
         caps |= _CAPS_MIP_MAPS
@@ -113,7 +119,7 @@ def write_dds(texture: Texture) -> bytes:
     if texture.faces == 6:
         caps2 |= _CAPS2_CUBE | _CAPS2_ALL_FACES
     header = _HEADER.pack(
-        *(_HEADER_BYTES, flags, texture.height, texture.width, texture.surface_bytes(0)),
+        *(_HEADER_BYTES, flags, texture.height, texture.width, size),
         *(1, len(texture.levels)),
         *(_PIXEL_FORMAT_BYTES, _PIXEL_FORMAT_FOURCC, b"DX10", 0, 0, 0, 0, 0),
         *(caps, caps2, 0, 0, 0),
@@ -135,7 +141,7 @@ def write_dds(texture: Texture) -> bytes:
 
 
 def read_dds(data: bytes) -> Texture:
-    """Read a DDS file of BC1, BC3, BC4, BC5 or BC7 blocks.
+    """Read a DDS file of BC1, BC3, BC4, BC5, BC6H or BC7 blocks, or of floats.
 
     A typeless format counts as sRGB where it has such a form, a FourCC as linear. Bytes after the last
     surface are ignored. Raises FormatError for bytes that are no DDS file, hold another format

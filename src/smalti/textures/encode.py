@@ -10,8 +10,8 @@ import numpy as np
 from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import encode_image
 from smalti.errors import ImageError, OptionError
-from smalti.image import as_picture, to_uint8
-from smalti.textures import bc1_to_bc5
+from smalti.image import as_light, as_picture, to_uint8
+from smalti.textures import bc1_to_bc5, light
 from smalti.textures.mips import FILTERS, mip_strips
 from smalti.textures.texture import (
     CUBE_FACES,
@@ -51,11 +51,13 @@ def encode_texture(
             C = 1 (grey), 2 (grey + alpha), 3 (RGB) or 4 (RGBA), straight alpha. More than one is
             an array.
         format: "bc7" (RGBA); with the package quicktex also "bc1" (RGB), "bc3" (RGBA), "bc4" (red
-            alone) and "bc5" (red and green).
+            alone) and "bc5" (red and green). Of linear light, of any range: "bc6h" (RGB),
+            "bc6h-signed", "rgba16f", "rgba32f"; there floats are linear, and 8 and 16 bits are
+            decoded from sRGB unless srgb is False.
         effort: how long to search: ultrafast, fast, medium, high, best.
         mips: "none", or the filter of a full chain: "box", "kaiser".
         srgb: the texels are sRGB-encoded, as colours are, rather than linear. None: they are,
-            unless `normal`, or the format is bc4 or bc5, which have no such form.
+            unless `normal`, or the format is one without such a form.
         cube: six pictures a layer, in the order +X, -X, +Y, -Y, +Z, -Z.
         normal, alpha_weighted, repeat: see `mips.mip_chain`.
         options: more keyword arguments of `smalti.bc7.encode.encode_image`.
@@ -63,14 +65,19 @@ def encode_texture(
 
     Raises:
         ImageError: pictures of several sizes, too large, a cube that is not square, or transparent
-            ones for bc1.
+            ones for a format without alpha.
         OptionError: an option that does not exist or does not fit, or a number of pictures that
             makes no cube.
     """
+    encoded = srgb is not False  # 8-bit colours that become light
     srgb = _checked_srgb(format, srgb, normal)
     if mips not in MIPS:
         raise OptionError(f"unknown mips {mips!r}; known: {', '.join(MIPS)}")
-    images = [to_uint8(as_picture(picture)) for picture in pictures]
+    of_light = FORMATS[format].light
+    images = [
+        as_light(picture, encoded=encoded) if of_light else to_uint8(as_picture(picture))
+        for picture in pictures
+    ]
     height, width, faces = _checked_shape(images, cube)
     encode = _encoder(format, effort, dict(options or {}))
     levels = level_count(height, width) if mips != "none" else 1
@@ -88,9 +95,18 @@ def encode_texture(
                 f"bc1 holds no alpha, and that of picture {number} goes down to {least} of "
                 "255; use bc3 or bc7"
             )
+        if of_light:
+            light.check(format, image, number)
         parts: list[list[bytes]] = [[] for _ in sizes]
         pieces = _pieces(image, 0)
-        if levels > 1:
+        if levels > 1 and of_light:
+            smaller = light.mip_levels(
+                image, filter=mips, alpha_weighted=alpha_weighted, repeat=repeat
+            )
+            pieces = chain(
+                pieces, *(_pieces(texels, level) for level, texels in enumerate(smaller, 1))
+            )
+        elif levels > 1:
             strips = mip_strips(
                 image,
                 filter=mips,
@@ -134,18 +150,22 @@ def _gathered(
 def decode_surface(texture: Texture, level: int = 0, layer: int = 0, face: int = 0) -> np.ndarray:
     """One surface as a GPU samples it: uint8 (h, w, 4), straight alpha, sRGB not decoded.
 
-    Of bc4 only R is stored, of bc5 R and G; the others are 0, and alpha 255. Raises OptionError
+    Of formats of light float32 (h, w, 4), linear. Of bc4 only R is stored, of bc5 R and G; the others are 0, and alpha 255. Raises OptionError
     where the texture has no such surface.
     """
     blocks = texture.surface(level, layer, face)
     if texture.format == "bc7":
         return decode_image(blocks, *texture.size(level))
+    if FORMATS[texture.format].light:
+        return light.decode(texture.format, blocks, *texture.size(level))
     return bc1_to_bc5.decode(texture.format, blocks, *texture.size(level))
 
 
 def _checked_srgb(format: str, srgb: bool | None, normal: bool) -> bool:
     if format not in FORMATS:
         raise OptionError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
+    if normal and FORMATS[format].light:
+        raise OptionError(f"{format} holds light; a normal map takes bc5 or bc7")
     has_srgb = bool(FORMATS[format].dxgi_srgb)
     if srgb is None:
         return has_srgb and not normal
@@ -204,4 +224,6 @@ def _encoder(format: str, effort: str, options: dict[str, Any]) -> Callable[[np.
         return lambda image: encode_image(
             image if image.shape[2] >= 3 else _rgba(image), effort=effort, **options
         )
+    if FORMATS[format].light:
+        return lambda image: light.encode(format, image, effort=effort)
     return lambda image: bc1_to_bc5.encode(format, _rgba(image), effort=effort)

@@ -44,13 +44,10 @@ _OTHER_VULKAN = {
     0: "a universal format (UASTC or ETC1S)",
     37: "R8G8B8A8_UNORM",
     43: "R8G8B8A8_SRGB",
-    97: "R16G16B16A16_SFLOAT",
     135: "BC2_UNORM",
     136: "BC2_SRGB",
     140: "BC4_SNORM",
     142: "BC5_SNORM",
-    143: "BC6H_UFLOAT",
-    144: "BC6H_SFLOAT",
 }
 
 
@@ -60,6 +57,7 @@ class _Descriptor(NamedTuple):
     model: int
     bits: int
     samples: tuple[tuple[int, int], ...]
+    least: float | None = None  # of floats, 0 where they have no sign; None: whole numbers
 
 
 # khr_df_model_e and the channels of each model. 15 is alpha everywhere; BC1's 1: alpha present.
@@ -68,10 +66,14 @@ _DESCRIPTORS = {
     "bc3": _Descriptor(130, 64, ((15, 0), (0, 64))),
     "bc4": _Descriptor(131, 64, ((0, 0),)),
     "bc5": _Descriptor(132, 64, ((0, 0), (1, 64))),
+    "bc6h": _Descriptor(133, 128, ((0, 0),), least=0.0),
+    "bc6h-signed": _Descriptor(133, 128, ((0, 0),), least=-1.0),
     "bc7": _Descriptor(134, 128, ((0, 0),)),
+    "rgba16f": _Descriptor(1, 16, ((0, 0), (1, 16), (2, 32), (15, 48)), least=-1.0),
+    "rgba32f": _Descriptor(1, 32, ((0, 0), (1, 32), (2, 64), (15, 96)), least=-1.0),
 }
 _ALPHA = 15
-_DATATYPE_LINEAR = 0x10  # qualifier beside the channel
+_DATATYPE_LINEAR, _DATATYPE_SIGNED, _DATATYPE_FLOAT = 0x10, 0x40, 0x80  # beside the channel
 _PRIMARIES_BT709 = 1
 _TRANSFER_LINEAR, _TRANSFER_SRGB = 1, 2
 
@@ -92,7 +94,7 @@ def write_ktx2(texture: Texture, *, zstd: int = 0) -> bytes:
     pairs_offset = descriptor_offset + len(descriptor)
     header = _HEADER.pack(
         known.vulkan_srgb if texture.srgb else known.vulkan,
-        1,  # typeSize of every block format
+        known.block_bytes // len(known.channels) if known.side == 1 else 1,  # typeSize
         texture.width,
         texture.height,
         0,  # pixelDepth: not a volume
@@ -121,7 +123,9 @@ def write_ktx2(texture: Texture, *, zstd: int = 0) -> bytes:
 
 
 def read_ktx2(data: bytes, *, max_bytes: int = MAX_BYTES) -> Texture:
-    """Read a KTX 2.0 file of BC1, BC3, BC4, BC5 or BC7 blocks, plain, Zstandard or ZLIB.
+    """Read a KTX 2.0 file of BC1, BC3, BC4, BC5, BC6H or BC7 blocks, or of floats.
+
+    Its levels are plain, Zstandard or ZLIB.
 
     The format is taken from vkFormat; key/value data is not read. Raises FormatError for bytes that
     are no KTX 2.0 file, hold another format (named in the message) or a volume, have an impossible
@@ -209,7 +213,8 @@ def _at_most(count: int, read: Callable[[int], bytes]) -> bytes:
 
 def _descriptor(format: str, srgb: bool) -> bytes:
     """The data format descriptor: its total size and one basic descriptor block, version 1.3."""
-    model, bits, samples = _DESCRIPTORS[format]
+    model, bits, samples, least = _DESCRIPTORS[format]
+    side = FORMATS[format].side
     transfer = _TRANSFER_SRGB if srgb else _TRANSFER_LINEAR
     size = 24 + 16 * len(samples)
     words = [
@@ -217,14 +222,18 @@ def _descriptor(format: str, srgb: bool) -> bytes:
         0,  # vendor Khronos, descriptor type basic format
         2 | size << 16,  # version
         model | _PRIMARIES_BT709 << 8 | transfer << 16,  # and flags 0: straight alpha
-        3 | 3 << 8,  # texel block dimensions, less one: 4 x 4 x 1 x 1
+        (side - 1) | (side - 1) << 8,  # texel block dimensions, less one; 1 x 1 of the others
         FORMATS[format].block_bytes,  # bytesPlane0; the other seven are 0
         0,
     ]
     for channel, first_bit in samples:
         # Alpha is linear whatever the transfer function, and says so.
         channel |= _DATATYPE_LINEAR if srgb and channel == _ALPHA else 0
-        words += [first_bit | (bits - 1) << 16 | channel << 24, 0, 0, 0xFFFFFFFF]
+        lower, upper = 0, 0xFFFFFFFF
+        if least is not None:  # what counts as -1 and 1, or 0 and 1, are floats themselves
+            channel |= _DATATYPE_FLOAT | (_DATATYPE_SIGNED if least else 0)
+            lower, upper = struct.unpack("<2I", struct.pack("<2f", least, 1.0))
+        words += [first_bit | (bits - 1) << 16 | channel << 24, 0, lower, upper]
     return struct.pack(f"<{len(words)}I", *words)
 
 

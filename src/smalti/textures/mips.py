@@ -269,6 +269,22 @@ class _Stage:
         )
 
 
+def shrink_light(planes: np.ndarray, down: Taps, across: Taps, repeat: bool) -> np.ndarray:
+    """float32 (C, H, W) to (C, h, w), by the weights of both axes: a whole level at once."""
+    height, width = len(down.starts), len(across.starts)
+    result = np.empty((len(planes), height, width), np.float32)
+    positions = down.starts[:, None] + np.arange(down.weights.shape[1])
+    _shrink(
+        source=planes, result=result, row_weights=down.weights, column_starts=across.starts,
+        row_indices=inside(positions, planes.shape[1], repeat).astype(np.int32),
+        column_weights=np.ascontiguousarray(across.weights.T), source_rows=planes.shape[1],
+        source_width=planes.shape[2], ring=height, width=width, first=0, rows=height,
+        planes=len(planes), row_taps=down.weights.shape[1], column_taps=across.weights.shape[1],
+        repeat=repeat,
+    )  # fmt: skip
+    return result
+
+
 def taps(filter: str, before: int, after: int) -> Taps:
     """The weights of an axis of `before` texels for one of `after`."""
     ratio = before / after

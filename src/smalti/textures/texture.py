@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from smalti.bc7.layout import block_grid
 from smalti.errors import FormatError, OptionError
 
 MAX_SIDE = 16384  # texels; Direct3D 11's limit for a 2-D texture
@@ -14,12 +13,14 @@ CUBE_FACES = ("+X", "-X", "+Y", "-Y", "+Z", "-Z")  # in the order of every file 
 class PixelFormat(NamedTuple):
     """What the blocks hold, and the numbers that stand for it in files; srgb 0: there is none."""
 
-    block_bytes: int  # of 4 x 4 texels
+    block_bytes: int
     channels: str  # what a GPU samples; it makes R, G, B that are not here 0, and A 1
     dxgi: int  # DXGI_FORMAT
     dxgi_srgb: int
     vulkan: int  # VkFormat
     vulkan_srgb: int
+    side: int = 4  # texels of a block's side; 1: texels lie as they are
+    light: bool = False  # floats of any range, linear
 
 
 # BC1 is Vulkan's BC1_RGBA, the one with a DXGI twin: blocks may have texels of alpha 0.
@@ -28,7 +29,11 @@ FORMATS = {
     "bc3": PixelFormat(16, "RGBA", 77, 78, 137, 138),
     "bc4": PixelFormat(8, "R", 80, 0, 139, 0),
     "bc5": PixelFormat(16, "RG", 83, 0, 141, 0),
+    "bc6h": PixelFormat(16, "RGB", 95, 0, 143, 0, light=True),
+    "bc6h-signed": PixelFormat(16, "RGB", 96, 0, 144, 0, light=True),
     "bc7": PixelFormat(16, "RGBA", 98, 99, 145, 146),
+    "rgba16f": PixelFormat(8, "RGBA", 10, 0, 97, 0, side=1, light=True),
+    "rgba32f": PixelFormat(16, "RGBA", 2, 0, 109, 0, side=1, light=True),
 }
 
 
@@ -112,8 +117,8 @@ def level_count(height: int, width: int) -> int:
 
 def surface_bytes(format: str, height: int, width: int) -> int:
     """Bytes of the blocks that cover one picture."""
-    rows, columns = block_grid(height, width)
-    return rows * columns * FORMATS[format].block_bytes
+    known = FORMATS[format]
+    return -(-height // known.side) * -(-width // known.side) * known.block_bytes
 
 
 def check_shape(height: int, width: int, layers: int, faces: int, levels: int) -> None:
