@@ -31,6 +31,15 @@ def info(data: bytes) -> FileInfo:
 
     Raises:
         FormatError: the bytes are no valid file.
+
+    Examples:
+        >>> import numpy as np
+        >>> import smalti
+        >>> found = smalti.info(smalti.encode(np.zeros((8, 12, 3), np.uint8)))
+        >>> found.codec, found.size, found.sections
+        ('bc7', Size(channels=3, height=8, width=12), (96,))
+        >>> round(found.bpp, 2)
+        9.5
     """
     codec, size, sections, digest = open_file(data)
     lengths = tuple(len(section) for section in sections)
@@ -87,7 +96,13 @@ def _model(card: Path) -> ModelInfo:
 
 
 def list_codecs() -> list[CodecInfo]:
-    """Every codec of this release, in the order of their wire numbers."""
+    """Every codec of this release, in the order of their wire numbers.
+
+    Examples:
+        >>> import smalti
+        >>> {codec.name: codec.random_access for codec in smalti.list_codecs()}["bc7"]
+        True
+    """
     classes = [registry.codec_class(name) for name in registry.CODECS]
     return [
         CodecInfo(

@@ -80,6 +80,21 @@ def encode(
         OptionError: an unknown codec, effort or setting.
         ImageError: no picture in the above sense, or one larger than the codec can take.
         MissingExtraError: a package that the codec needs is not installed.
+
+    Examples:
+        >>> import numpy as np
+        >>> import smalti
+        >>> x = np.zeros((8, 12, 3), np.uint8)
+        >>> data = smalti.encode(x)
+        >>> len(data)  # 6 blocks of 16 bytes, and 18 around them
+        114
+        >>> smalti.encode(x, "bc7:effort=best,rdo=4") == smalti.encode(
+        ...     x, effort="best", options={"rdo": 4.0}
+        ... )
+        True
+        >>> smalti.encode(x, "bc6")
+        Traceback (most recent call last):
+        smalti.errors.OptionError: unknown codec 'bc6'; is bc7 meant? smalti list shows all
     """
     if isinstance(codec, str):
         codec, written = resolve(codec, quality)
@@ -134,6 +149,18 @@ def decode(
         WeightsError: the weights it was made with are not here.
         MissingExtraError: a package that the codec needs is not installed.
         OptionError: a window outside the picture, or a size for a codec with a fixed one.
+
+    Examples:
+        >>> import numpy as np
+        >>> import smalti
+        >>> data = smalti.encode(np.full((8, 12, 3), 200, np.uint8))
+        >>> smalti.decode(data)[0, 0]
+        array([200, 200, 200], dtype=uint8)
+        >>> smalti.decode(data, window=(4, 2, 1, 3), dtype=np.float32).shape
+        (1, 3, 3)
+        >>> smalti.decode(data[:-1])
+        Traceback (most recent call last):
+        smalti.errors.FormatError: truncated: 113 bytes, and the header says 114
     """
     check_device(device)
     to_depth(np.empty((1, 1), np.uint8), dtype)  # before the work
@@ -186,6 +213,14 @@ def load_model(name: str) -> "Model":
 
     Raises:
         WeightsError: no such weights, weights of no model of ours, or a file that has changed.
+
+    Examples:
+        >>> import smalti, torch
+        >>> model = smalti.load_model("fsq-1m")
+        >>> with torch.inference_mode():
+        ...     tokens = model.encode(torch.zeros(1, 3, 16, 24))
+        >>> tokens.shape
+        torch.Size([1, 8, 12])
     """
     extras.need("torch", extra="models", what="a trained model")
     from smalti.models import load
@@ -203,6 +238,15 @@ def metrics(original: Any, picture: Any) -> "Metrics":
 
     Raises:
         ImageError: no pictures, or of two sizes.
+
+    Examples:
+        >>> import numpy as np
+        >>> import smalti
+        >>> x = np.full((32, 32, 3), 100, np.uint8)
+        >>> round(smalti.metrics(x, x + 1).psnr, 2)
+        48.13
+        >>> smalti.metrics(x, smalti.encode(x)).psnr
+        inf
     """
     from smalti.eval import metrics
 

@@ -205,7 +205,15 @@ def _share(quality: float) -> float:
 
 
 def settings_of(cls: type[Codec]) -> list[Setting]:
-    """All that can be set of a codec, those that travel in its files first."""
+    """All that can be set of a codec, those that travel in its files first.
+
+    Examples:
+        >>> from smalti.codec import settings_of
+        >>> from smalti.registry import codec_class
+        >>> setting = settings_of(codec_class("rgba-ae"))[0]
+        >>> setting.name, setting.default, setting.values, setting.wire
+        ('step', '0.125', '0.0001 .. 10000', True)
+    """
     values = {"effort": ", ".join(cls.efforts), "device": ", ".join(("cpu", *cls.own_devices))}
     if not cls.own_devices:
         del values["device"]

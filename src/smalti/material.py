@@ -86,6 +86,15 @@ def fit_material(
     Raises:
         ImageError: maps of different sizes.
         OptionError: an unknown kind of map, more than 16 channels, a bpp that nothing fits into.
+
+    Examples:
+        >>> import numpy as np
+        >>> from smalti.material import fit_material, open_material, write_material
+        >>> maps = {"albedo": np.zeros((32, 32, 3)), "roughness": np.full((32, 32), 0.25)}
+        >>> material = fit_material(maps, bpp=40, rounds=2)  # so small, the network is most of it
+        >>> material = open_material(write_material(material))
+        >>> material.window("albedo", 8, 8, 4, 6, mip=1).shape
+        (4, 6, 3)
     """
     levels = [to_uint8(as_picture(x)) for x in pictures.values()]
     sizes = zip(pictures, levels, strict=True)

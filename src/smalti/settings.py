@@ -124,7 +124,13 @@ def changed(held: Any) -> dict[str, str]:
 
 
 def split(text: str) -> tuple[str, dict[str, str]]:
-    """Name and fields of "name" or "name:field=value,field=value"."""
+    """Name and fields of "name" or "name:field=value,field=value".
+
+    Examples:
+        >>> from smalti.settings import split
+        >>> split("rgba-ae:step=0.125,effort=high")
+        ('rgba-ae', {'step': '0.125', 'effort': 'high'})
+    """
     name, _, rest = text.partition(":")
     return name, fields(rest)
 

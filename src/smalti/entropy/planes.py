@@ -39,6 +39,16 @@ def encode_planes(values: np.ndarray, levels: Sequence[int]) -> bytes:
 
     levels: one number in 1..65536 per plane. Planes with one level cost nothing; an array with
     nothing to tell gives b"". Raises OptionError if shape, type, levels or values do not fit.
+
+    Examples:
+        >>> import numpy as np
+        >>> from smalti.entropy import decode_planes, encode_planes
+        >>> values = np.arange(64).reshape(1, 8, 8) // 9
+        >>> data = encode_planes(values, [8])
+        >>> len(data)
+        10
+        >>> bool((decode_planes(data, (1, 8, 8), [8]) == values).all())
+        True
     """
     values = np.asarray(values)
     if values.ndim != 3 or not np.issubdtype(values.dtype, np.integer):

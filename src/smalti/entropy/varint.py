@@ -10,7 +10,13 @@ MAX_BYTES = 10  # enough for 64 bits
 
 
 def write_varint(n: int) -> bytes:
-    """The bytes of n, 0 <= n < 2**64; ValueError outside."""
+    """The bytes of n, 0 <= n < 2**64; ValueError outside.
+
+    Examples:
+        >>> from smalti.entropy.varint import read_varint, write_varint
+        >>> write_varint(300).hex(" "), read_varint(write_varint(300))
+        ('ac 02', (300, 2))
+    """
     if not 0 <= n < 1 << 64:
         raise ValueError(f"a varint holds 0..2**64-1, not {n}")
     out = bytearray()

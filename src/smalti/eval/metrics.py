@@ -107,6 +107,13 @@ def quality(x: np.ndarray, y: np.ndarray, *, threads: int = 1) -> Quality:
 
     Raises:
         ImageError: not two such pictures.
+
+    Examples:
+        >>> import numpy as np
+        >>> from smalti.eval.metrics import quality
+        >>> x = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+        >>> quality(x, x)  # too small for five scales
+        Quality(psnr=inf, ssim=1.0, ms_ssim=nan)
     """
     with ThreadPoolExecutor(threads) as pool:
         measured = list(pool.map(lambda pair: _quality_of_planes(*pair), _planes(x, y)))
@@ -122,6 +129,13 @@ def psnr(x: np.ndarray, y: np.ndarray) -> float:
 
     Raises:
         ImageError: not two such pictures.
+
+    Examples:
+        >>> import numpy as np
+        >>> from smalti.eval.metrics import psnr
+        >>> x = np.full((4, 4, 3), 100, np.uint8)
+        >>> round(psnr(x, x + 1), 2)
+        48.13
     """
     pairs = _planes(x, y)  # refuses what are no pictures
     if _is_opaque(x) and _is_opaque(y):

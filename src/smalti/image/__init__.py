@@ -74,6 +74,15 @@ def save(
         ImageError: not a picture, an unknown suffix, no such folder, or a format that cannot
             hold the picture.
         OptionError: a `quality` or a number of `bits` that does not exist.
+
+    Examples:
+        >>> import numpy as np
+        >>> import smalti
+        >>> x = np.linspace(0, 1, 24).reshape(2, 4, 3)
+        >>> smalti.save(x, "a.png", bits=16)
+        >>> smalti.load("a.png").dtype, smalti.load("a.png").shape
+        (dtype('uint16'), (2, 4, 3))
+        >>> smalti.save(x, "a.avif", quality=75)
     """
     path = Path(path)
     data = to_bytes(picture, path.suffix, quality=quality, bits=bits, name=path.name)

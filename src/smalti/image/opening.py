@@ -43,6 +43,17 @@ def load(
         ImageError: no such file, no picture, truncated, damaged, or larger than `max_pixels`.
         MissingExtraError: a JPEG XL, EXR or Radiance file, and the package that reads it is not
             installed.
+
+    Examples:
+        >>> import numpy as np
+        >>> import smalti
+        >>> smalti.save(np.full((2, 3), 40000, np.uint16), "grey.png")
+        >>> smalti.load("grey.png")
+        array([[40000, 40000, 40000],
+               [40000, 40000, 40000]], dtype=uint16)
+        >>> smalti.load("gray.png")
+        Traceback (most recent call last):
+        smalti.errors.ImageError: gray.png: no such file
     """
     return _grey_as_rows(_read(path_or_file, max_pixels, light=True))
 

@@ -69,6 +69,14 @@ def write_texture(texture: Texture, suffix: str, *, zstd: int = 0) -> bytes:
 
     zstd: compress each level of a .ktx2 file, 1 (quick) to 22 (small); 0: not. Raises OptionError
     for another suffix or number, or for a compressed .dds.
+
+    Examples:
+        >>> import numpy as np
+        >>> from smalti.textures import encode_texture, read_texture, write_texture
+        >>> texture = encode_texture([np.zeros((8, 16, 3), np.uint8)])
+        >>> data = write_texture(texture, ".ktx2", zstd=18)
+        >>> read_texture(data) == texture
+        True
     """
     if suffix == ".ktx2":
         return write_ktx2(texture, zstd=zstd)

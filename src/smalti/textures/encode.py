@@ -68,6 +68,13 @@ def encode_texture(
             ones for a format without alpha.
         OptionError: an option that does not exist or does not fit, or a number of pictures that
             makes no cube.
+
+    Examples:
+        >>> import numpy as np
+        >>> from smalti.textures import encode_texture
+        >>> texture = encode_texture([np.zeros((8, 16, 3), np.uint8)])
+        >>> texture.format, texture.srgb, [len(blocks) for blocks in texture.levels]
+        ('bc7', True, [128, 32, 16, 16, 16])
     """
     encoded = srgb is not False  # 8-bit colours that become light
     srgb = _checked_srgb(format, srgb, normal)
@@ -152,6 +159,14 @@ def decode_surface(texture: Texture, level: int = 0, layer: int = 0, face: int =
 
     Of formats of light float32 (h, w, 4), linear. Of bc4 only R is stored, of bc5 R and G; the others are 0, and alpha 255. Raises OptionError
     where the texture has no such surface.
+
+    Examples:
+        >>> import numpy as np
+        >>> from smalti.textures import decode_surface, encode_texture
+        >>> texture = encode_texture([np.full((8, 16, 3), 50, np.uint8)])
+        >>> decode_surface(texture, level=3)
+        array([[[ 50,  50,  50, 255],
+                [ 50,  50,  50, 255]]], dtype=uint8)
     """
     blocks = texture.surface(level, layer, face)
     if texture.format == "bc7":

@@ -80,6 +80,13 @@ def mip_chain(
 
     image: uint8 (H, W, C), C 1 to 4, straight alpha. Each level is uint8 (h, w, C) of half the sides
     before, rounded down, at least 1. The rest is as in `mip_strips`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from smalti.textures import mip_chain
+        >>> stripes = np.tile(np.uint8([[[0], [255]]]), (4, 2, 1))
+        >>> [int(level[0, 0, 0]) for level in mip_chain(stripes, filter="box")]  # half the light
+        [0, 188, 188]
     """
     strips = mip_strips(
         image, filter=filter, srgb=srgb, normal=normal, alpha_weighted=alpha_weighted, repeat=repeat

@@ -41,6 +41,16 @@ def encode_pictures(
             and column.
     Returns:
         codes 0 .. codebook_size - 1, on the processor.
+
+    Examples:
+        >>> import numpy as np
+        >>> from smalti.tokens import coding
+        >>> tokenizer = coding.load_tokenizer("fsq-1m")
+        >>> codes = coding.encode_pictures(tokenizer, [np.zeros((7, 10, 3), np.uint8)])[0]
+        >>> codes.shape
+        torch.Size([4, 5])
+        >>> coding.decode_picture(tokenizer, codes, height=7, width=10).shape
+        (7, 10, 3)
     """
     batches: dict[tuple[int, ...], list[int]] = {}
     padded = [to_multiple(to_tensor(to_rgb(picture))[0], model.factor) for picture in pictures]

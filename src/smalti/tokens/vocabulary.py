@@ -144,6 +144,16 @@ class ImageVocabulary:
 
         Raises:
             OptionError: no h x w integers, or a code outside the codebook.
+
+        Examples:
+            >>> import torch
+            >>> from smalti.tokens import ImageVocabulary
+            >>> vocabulary = ImageVocabulary(levels=(4, 3), text_size=100)
+            >>> ids = vocabulary.sequence(torch.tensor([[0, 1, 2], [3, 4, 11]]))
+            >>> ids.tolist()
+            [112, 100, 101, 102, 114, 103, 104, 111, 114, 113]
+            >>> vocabulary.text(ids[:3])
+            '<img_start><img_0><img_1>'
         """
         return to_sequence(self, indices)
 
@@ -180,6 +190,13 @@ class ImageVocabulary:
         Returns:
             indices: 0 x 0 where there is no code.
             problems: a sentence for each repair; none for a well-formed picture.
+
+        Examples:
+            >>> from smalti.tokens import ImageVocabulary
+            >>> vocabulary = ImageVocabulary(levels=(4, 3), text_size=100)
+            >>> found = vocabulary.picture([112, 100, 101, 114, 103, 114, 113])
+            >>> found.indices.tolist(), found.problems
+            ([[0, 1], [3, 1]], ('row 1 has 1 codes instead of 2',))
         """
         found = self.pictures(ids, rows=rows, columns=columns)
         none = Picture(torch.zeros(0, 0, dtype=torch.int64), ("no picture",))
