@@ -18,10 +18,10 @@ struct Effort {
   float enough; // square error of a block at which its search ends
 };
 constexpr Effort EFFORTS[] = {
-    {0, 1, 0, 1.0f, 0.0f},      {2, 2, 0, 1.0f, 2e4f}, {6, 2, 0, 0.8f, 5e3f},
-    {16, 3, 2, 0.6f, 1e3f},     {32, 4, 6, 0.4f, 0.0f},
+    {0, 2, 0, 1.0f, 0.0f},  {2, 2, 0, 1.0f, 2e4f},  {6, 2, 0, 0.8f, 5e3f},
+    {16, 3, 1, 0.6f, 1e3f}, {32, 4, 6, 0.4f, 0.0f},
 };
-constexpr float ALONG = float(1.0 / 150); // of the variance along a line, what steps of 1 / 7 leave
+constexpr float ALONG = float(1.0 / 300); // of the variance along a line, what an index leaves
 constexpr float TINY = 1e-20f;
 
 struct Vector {

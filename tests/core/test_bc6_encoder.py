@@ -51,7 +51,7 @@ def encoded(blocks: np.ndarray, effort: str, signed: bool) -> np.ndarray:
     halves = np.ascontiguousarray(blocks.reshape(-1, 4, 3))
     data = np.empty((len(blocks), 16), np.uint8)
     encode._encode(
-        texels=halves, blocks=data, height=len(halves), width=4, channels=3,
+        halves=halves, blocks=data, height=len(halves), width=4, channels=3,
         effort=list(EFFORTS).index(effort), is_signed=signed,
     )  # fmt: skip
     return data
@@ -98,10 +98,10 @@ def test_more_effort_is_less_error():
     light = made_light(64, 64)
     errors = [error(light, encode_image(light, effort=effort)) for effort in EFFORTS]
     assert errors == sorted(errors, reverse=True)
-    assert errors[0] < 0.0748
-    assert errors[2] < 0.0619
+    assert errors[0] < 0.0745
+    assert errors[2] < 0.0614
     assert errors[4] < 0.0602
-    assert error(light, encode_image(light, signed=True), signed=True) < 0.0622
+    assert error(light, encode_image(light, signed=True), signed=True) < 0.0616
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -133,6 +133,24 @@ def test_odd_sizes_repeat_the_edge(height, width):
     light = made_light(height, width)
     padded = np.pad(light, [(0, -height % 4), (0, -width % 4), (0, 0)], mode="edge")
     assert encode_image(light, effort="fast") == encode_image(padded, effort="fast")
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_floats_are_rounded_to_float16_first(signed):
+    rng = np.random.default_rng(4)
+    light = np.exp2(rng.uniform(-30, 18, (64, 64, 3))).astype(np.float32)
+    light *= np.sign(rng.normal(1, 1, light.shape)).astype(np.float32)
+    light[:4] = (np.arange(4 * 64 * 3).reshape(4, 64, 3) + 0.5) * 2.0**-24  # between two steps
+    light[4] = 65519, 65520, np.inf
+    light[5] = -np.inf, -0.0, 2.0**-14
+    with np.errstate(over="ignore"):
+        halves = light.astype(np.float16)
+    blocks = encode_image(halves, effort="fast", signed=signed)
+    floats = on_every_build(
+        lambda: (np.frombuffer(encode_image(light, effort="fast", signed=signed), np.uint8),)
+    )
+    assert floats[0].tobytes() == blocks
+    assert encode_image(light.astype(np.float64), effort="fast", signed=signed) == blocks
 
 
 def test_alpha_is_not_looked_at_and_threads_change_nothing(monkeypatch):

@@ -225,6 +225,16 @@ def test_mip_levels_of_light_keep_its_mean_and_do_not_ring(mips):
         np.testing.assert_allclose(decode_surface(texture, 4)[0, 0, 0], light.mean(), rtol=1e-5)
 
 
+def test_infinite_light_is_the_most_that_there_is_and_spoils_no_level():
+    light = np.full((8, 8, 3), 0.5, np.float32)
+    light[2, 2] = np.inf
+    texture = encode_texture([light], format="rgba16f")
+    assert decode_surface(texture)[2, 2, 0] == 65504
+    levels = [decode_surface(texture, level) for level in range(4)]
+    assert all(np.isfinite(level).all() for level in levels)
+    assert np.isfinite(decode_surface(encode_texture([light], format="bc6h"), 3)).all()
+
+
 def test_colours_under_alpha_0_do_not_bleed_into_mip_levels():
     light = np.zeros((8, 8, 4), np.float32)
     light[:, ::2] = (2, 2, 2, 1)

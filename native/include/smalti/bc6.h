@@ -30,8 +30,10 @@ SMALTI_API int smalti_bc6_decode(const smalti_bc6_decode_args *args);
  * number, which are nearly logarithms. Where a side is no multiple of 4, edge texels are repeated.
  * Each block depends on its own texels alone. */
 typedef struct smalti_bc6_encode_args {
-  const uint16_t *texels; /* height x width x channels: R, G, B (A, not read), the bits of float16;
-                             infinity becomes 65504, NaN 0, and a negative number 0 if unsigned */
+  const uint16_t *halves; /* height x width x channels: R, G, B (A, not read), linear light; the bits
+                             of float16, or NULL for floats. What is beyond 65504 becomes that, NaN
+                             0, and a negative number 0 where unsigned */
+  const float *floats;    /* the same, rounded to float16 first; read where halves is NULL */
   uint8_t *blocks;        /* ceil(height / 4) x ceil(width / 4) x 16, row-major */
   int64_t height, width;  /* in texels, 1 or more */
   int32_t channels;       /* 3 (or 0) or 4 */

@@ -15,11 +15,9 @@ from smalti.bc6.search import EFFORTS
 from smalti.bc7.layout import block_grid
 from smalti.errors import ImageError, OptionError
 
-MOST = 65504.0  # the greatest float16
-
 _encode = native.kernel(
-    "bc6_encode", texels="in u16", blocks="out u8", height="i64", width="i64", channels="i32",
-    effort="i32", is_signed="i32", threads="i32",
+    "bc6_encode", halves="in u16?", floats="in f32?", blocks="out u8", height="i64", width="i64",
+    channels="i32", effort="i32", is_signed="i32", threads="i32",
 )  # fmt: skip
 
 
@@ -41,14 +39,20 @@ def encode_image(light: np.ndarray, *, effort: str = "medium", signed: bool = Fa
             "the BC6H encoder takes floats of shape (height, width, 3) or (height, width, 4), "
             f"this is {light.dtype} of shape {light.shape}"
         )
-    if missing := int(np.isnan(light).sum()):
+    if light.dtype == np.float16:
+        numbers = np.ascontiguousarray(light).view(np.uint16)
+        missing = int(((numbers & 0x7FFF) > 0x7C00).sum())  # faster than isnan of float16
+    else:
+        numbers = np.ascontiguousarray(light, np.float32)
+        missing = int(np.isnan(numbers).sum())
+    if missing:
         raise ImageError(f"{missing} of the picture's {light.size} values are NaN")
-    halves = np.ascontiguousarray(light.clip(-MOST, MOST), np.float16).view(np.uint16)
-    height, width, channels = halves.shape
+    height, width, channels = light.shape
     rows, columns = block_grid(height, width)
     blocks = np.empty((rows, columns, BLOCK_BYTES), np.uint8)
     _encode(
-        texels=halves,
+        halves=numbers if numbers.dtype == np.uint16 else None,
+        floats=numbers if numbers.dtype == np.float32 else None,
         blocks=blocks,
         height=height,
         width=width,

@@ -14,6 +14,7 @@ from smalti.textures.texture import FORMATS, level_count, level_size
 
 _FLOATS = {"rgba16f": np.dtype("<f2"), "rgba32f": np.dtype("<f4")}
 _MOST_HALF = 65504.0
+_FINITE = np.float32(1e30)
 # Colour under alpha 0 weighs this little in mip levels, as in those of 8 bits.
 _INVISIBLE = np.float32(2.0**-16)
 
@@ -71,7 +72,8 @@ def mip_levels(
     assert filter in FILTERS
     height, width, channels = light.shape
     weighted = alpha_weighted and channels in (2, 4)
-    planes = np.ascontiguousarray(light.transpose(2, 0, 1))
+    # 0 times infinity is no number
+    planes = np.ascontiguousarray(light.transpose(2, 0, 1).clip(-_FINITE, _FINITE))
     if weighted:
         planes[:-1] *= planes[-1:] + _INVISIBLE
     for level in range(1, level_count(height, width)):
