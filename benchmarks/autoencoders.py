@@ -96,7 +96,6 @@ def spread(paths: list[Path], limit: int) -> list[Path]:
 def float_code(name: str) -> Way:
     model = smalti.load_model(name).requires_grad_(False)
     form = models.fast(model) if type(model).__name__ in models.FAST else model
-    black = 0.0 if model.channels == 4 else -1.0
 
     def run(x: Picture) -> tuple[Picture, float]:
         x = with_channels(to_tensor(x, 0)[0], model.channels)
@@ -105,8 +104,8 @@ def float_code(name: str) -> Way:
             (0, -x.shape[2] % model.factor, 0, -x.shape[1] % model.factor),
             mode="replicate",
         )
-        y = form.decode(form.encode(black + (1 - black) * padded))[0]
-        return to_picture(y[:, : x.shape[1], : x.shape[2]], black), 0.0
+        y = form.decode(form.encode(2 * padded - 1))[0]
+        return to_picture(y[:, : x.shape[1], : x.shape[2]]), 0.0
 
     return run
 

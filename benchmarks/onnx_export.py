@@ -74,8 +74,7 @@ def against_torch(
     name: str, model: Model, graphs: dict[str, onnx.ModelProto], side: int, rounds: int
 ) -> list[dict[str, Any]]:
     """A line for each half at one size: largest difference, and time."""
-    x = torch.rand(1, model.channels, side, side)
-    x = x if model.channels == 4 else 2 * x - 1
+    x = 2 * torch.rand(1, model.channels, side, side) - 1
     found = []
     for half, given in (("encoder", x), ("decoder", model.encode(x))):
         run = session(graphs[half])
@@ -146,8 +145,8 @@ def psnr(
     x = to_tensor(path, 0)[0]
     x = torch.cat([x, torch.ones_like(x[:1])]) if x.shape[0] == 3 else x
     x = x[:, : x.shape[1] // 16 * 16, : x.shape[2] // 16 * 16].numpy()
-    (z,) = encode.run(None, {"pictures": x[None]})
-    x_hat = np.round(decode.run(None, {"latents": z})[0][0] * 255) / 255
+    (z,) = encode.run(None, {"pictures": 2 * x[None] - 1})
+    x_hat = np.round((decode.run(None, {"latents": z})[0][0] + 1) / 2 * 255) / 255
     difference = np.concatenate([x[:3] * x[3:] - x_hat[:3] * x_hat[3:], x[3:] - x_hat[3:]])
     return float(-10 * np.log10(np.mean(difference**2)))
 

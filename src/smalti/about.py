@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smalti import extras, registry
 from smalti.codec import Codec, Resizes, Samples, Size, TrainedCodec
-from smalti.files import BUNDLED_WEIGHTS, SMT
+from smalti.files import BUNDLED_WEIGHTS, SMT, content
 from smalti.smt import open_file
 
 
@@ -26,8 +27,8 @@ class FileInfo:
         return 8 * self.total / (self.size.height * self.size.width)
 
 
-def info(data: bytes) -> FileInfo:
-    """Codec, config, size and sections of a file.
+def info(data: Any) -> FileInfo:
+    """Codec, config, size and sections of a file: its bytes, a path or a file object.
 
     Raises:
         FormatError: the bytes are no valid file.
@@ -41,6 +42,7 @@ def info(data: bytes) -> FileInfo:
         >>> round(found.bpp, 2)
         9.5
     """
+    data = content(data)
     codec, size, sections, digest = open_file(data)
     lengths = tuple(len(section) for section in sections)
     return FileInfo(codec.name, codec, size, lengths, digest.hex(), len(data))

@@ -4,11 +4,11 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from smalti import container, extras, registry, settings
+from smalti import container, extras, geometry, registry, settings
 from smalti.about import CodecInfo, FileInfo, info, list_codecs
 from smalti.channels import decode_any, decode_window, encode_any
 from smalti.codec import (
@@ -22,8 +22,9 @@ from smalti.codec import (
     with_settings,
 )
 from smalti.errors import FormatError, ImageError, OptionError, SmaltiError, unknown
-from smalti.files import MAX_PIXELS, SMT
+from smalti.files import MAX_PIXELS, SMT, content
 from smalti.image import as_picture, load, save, to_depth, to_uint8
+from smalti.image.output import check_output, given_as
 from smalti.smt import check_pixels, open_file, write_file
 
 if TYPE_CHECKING:
@@ -120,29 +121,56 @@ def encode(
     return codec.write_foreign(suffix, sections, size)
 
 
+@overload
 def decode(
-    data: bytes,
+    data: Any,
+    *,
+    dtype: np.dtype | type = ...,
+    window: str | tuple[int, int, int, int] | None = ...,
+    size: str | tuple[int, int] | None = ...,
+    device: str = ...,
+    weights: str | Path | None = ...,
+    max_pixels: int = ...,
+    output: Literal["numpy"] = ...,
+) -> np.ndarray: ...
+@overload
+def decode(
+    data: Any,
+    *,
+    dtype: np.dtype | type = ...,
+    window: str | tuple[int, int, int, int] | None = ...,
+    size: str | tuple[int, int] | None = ...,
+    device: str = ...,
+    weights: str | Path | None = ...,
+    max_pixels: int = ...,
+    output: str,
+) -> Any: ...
+def decode(
+    data: Any,
     *,
     dtype: np.dtype | type = np.uint8,
-    window: tuple[int, int, int, int] | None = None,
-    size: tuple[int, int] | None = None,
+    window: str | tuple[int, int, int, int] | None = None,
+    size: str | tuple[int, int] | None = None,
     device: str = "cpu",
     weights: str | Path | None = None,
     max_pixels: int = MAX_PIXELS,
-) -> np.ndarray:
-    """The picture that the bytes of a file hold: `H W C`, or `H W` for grey.
+    output: str = "numpy",
+) -> Any:
+    """The picture that a file holds: `H W C`, or `H W` for grey.
 
     sRGB-encoded, straight alpha.
 
     Args:
+        data: the bytes of the file, its path or a binary file object.
         dtype: np.uint8; np.uint16 and np.float32 (in [0, 1]) keep more of what a codec of floats
             draws.
-        window: (top, left, height, width): only these texels. Codecs with random access decode
-            no others.
-        size: (height, width) to draw at, for codecs that have no fixed resolution.
+        window: only these texels: (top, left, height, width), or as the command has it,
+            "64x64+128+0" for WIDTHxHEIGHT+LEFT+TOP. Codecs with random access decode no others.
+        size: (height, width) to draw at, or "640x480", for codecs that have no fixed resolution.
         weights: the file of trained weights that `data` was made with, if it is neither bundled
             nor in a folder of SMALTI_WEIGHTS.
         max_pixels: refuse a file, or a size, of more texels than this before allocating anything.
+        output: "numpy", or "pil" for a Pillow image of 8 bits, "torch" for a tensor `C H W`.
 
     Raises:
         FormatError: the bytes are no valid file.
@@ -163,10 +191,11 @@ def decode(
         smalti.errors.FormatError: truncated: 113 bytes, and the header says 114
     """
     check_device(device)
+    check_output(output)
     to_depth(np.empty((1, 1), np.uint8), dtype)  # before the work
-    codec, shape, sections, digest = open_file(data)
-    box = None if window is None else _checked_window(window, shape)
-    drawn = None if size is None else _checked_drawn(size, codec, shape, max_pixels)
+    codec, shape, sections, digest = open_file(content(data))
+    box = None if window is None else _checked_window(geometry.window(window), shape)
+    drawn = None if size is None else _checked_drawn(geometry.size(size), codec, shape, max_pixels)
     if box is not None and drawn is not None:
         raise OptionError("either a window or a size, not both")
     check_pixels(shape, max_pixels)
@@ -178,7 +207,7 @@ def decode(
     else:
         picture = decode_any(codec, sections, shape, drawn, device)
     picture = to_depth(picture, dtype)
-    return picture[..., 0] if shape.channels == 1 else picture
+    return given_as(picture[..., 0] if shape.channels == 1 else picture, output)
 
 
 def prepare(codec: Codec | bytes, device: str = "cpu", weights: str | Path | None = None) -> None:
@@ -203,7 +232,9 @@ def prepare(codec: Codec | bytes, device: str = "cpu", weights: str | Path | Non
 
 
 def load_model(name: str) -> "Model":
-    """A trained model as an `nn.Module`, in float32 and evaluation mode.
+    """A trained model as an `nn.Module`: float32, in evaluation mode, without gradients.
+
+    Every model takes and gives pictures `B C H W` in [-1, 1], and refuses others.
 
     Args:
         name: a bundled set of weights ("fsq-1m", "patch-f8c16"), a path to a .safetensors or .pt
@@ -259,6 +290,8 @@ def _shown(picture: Any) -> np.ndarray:
     if isinstance(picture, str | os.PathLike):
         path = Path(picture)
         picture = path.read_bytes() if path.suffix.lower() in (SMT, *registry.FOREIGN) else path
+    if isinstance(picture, bytes | bytearray | memoryview):
+        picture = bytes(picture)
     if isinstance(picture, bytes) and (
         picture.startswith(container.MAGIC) or registry.is_foreign(picture)
     ):

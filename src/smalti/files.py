@@ -2,8 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
-from smalti.errors import OptionError
+from smalti.errors import FormatError, OptionError
 
 # What comes with the package.
 BUNDLED_PICTURES = Path(__file__).parent / "assets" / "pictures"
@@ -31,6 +32,29 @@ HDR_FORMATS = {".exr": "EXR", ".hdr": "HDR"}
 TEXTURE_MAGICS = {".dds": b"DDS ", ".ktx2": b"\xabKTX 20\xbb\r\n\x1a\n"}
 
 MAX_PIXELS = 2**26  # of a picture, unless told otherwise: 8192 x 8192, 0.2 GB as RGB of 8 bits
+
+
+def content(source: Any) -> bytes:
+    """The bytes of a file of ours: themselves, or what lies at a path or in a file object.
+
+    Raises:
+        FormatError: no such file, or none of these.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    try:
+        found = source.read() if hasattr(source, "read") else Path(source).read_bytes()
+    except TypeError:
+        found = None
+    except FileNotFoundError:
+        raise FormatError(f"{source}: no such file") from None
+    except OSError as cause:
+        raise FormatError(f"{source} cannot be read: {cause.strerror or cause}") from cause
+    if not isinstance(found, bytes):
+        raise FormatError(
+            f"a file is its bytes, a path or a binary file object, not {type(source).__name__}"
+        )
+    return found
 
 
 def check_new(path: str | os.PathLike[str], *, force: bool) -> None:

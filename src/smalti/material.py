@@ -17,21 +17,35 @@ import numpy as np
 from smalti.codec import Size
 from smalti.codecs.neural_texture import ROUNDS, NeuralTextureCodec
 from smalti.errors import FormatError, OptionError
-from smalti.files import MAX_PIXELS
+from smalti.files import MAX_PIXELS, content
 from smalti.fits.material.layout import BUDGETS
 from smalti.fits.material.maps import Map, channel_slices, checked_maps, kind_of
 from smalti.fits.material.sections import pack_maps, pack_texture
 from smalti.fits.material.texture import NeuralTexture
-from smalti.image import as_picture, to_uint8
+from smalti.geometry import CHANNELS
+from smalti.image import as_picture, to_bytes, to_uint8
 from smalti.smt import check_pixels, open_file, write_file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Material:
     """A fitted material: what is in a file, ready to be read texel by texel."""
 
     maps: tuple[Map, ...]
     texture: NeuralTexture  # of all maps' channels
+
+    def __repr__(self) -> str:
+        maps = ", ".join(f"{each.name} {CHANNELS[each.channels]}" for each in self.maps)
+        layout = self.texture.layout
+        return f"Material({maps}; {layout.width} x {layout.height}, {layout.bpp:.2f} bpp in memory)"
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: every map, side by side, at the mip level of 256 texels or so."""
+        layout = self.texture.layout
+        mip = min(layout.mip_count - 1, max(0, max(layout.height, layout.width).bit_length() - 9))
+        texels = self.texture.mip(mip)
+        shown = [_as_rgb(texels[..., place]) for place in channel_slices(self.maps).values()]
+        return to_bytes(np.concatenate(shown, 1), ".png")
 
     def mip(self, name: str, mip: int = 0) -> np.ndarray:
         """A whole mip level of one map, `h w C` float32 in [0, 1]."""
@@ -56,6 +70,13 @@ class Material:
         if name not in found:
             raise OptionError(f"no map {name!r} here; the maps are {', '.join(found)}")
         return found[name]
+
+
+def _as_rgb(texels: np.ndarray) -> np.ndarray:
+    """Grey as three equal channels; of more than three the first three, of two a third of 0."""
+    if texels.shape[2] == 1:
+        return np.repeat(texels, 3, axis=2)
+    return np.pad(texels[..., :3], [(0, 0), (0, 0), (0, max(0, 3 - texels.shape[2]))])
 
 
 def fit_material(
@@ -153,13 +174,17 @@ def write_material(material: Material) -> bytes:
     return write_file(codec, sections, Size(material.maps[0].channels, layout.height, layout.width))
 
 
-def open_material(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Material:
+def open_material(data: Any, *, max_pixels: int = MAX_PIXELS) -> Material:
     """What a file of `write_material`, or of `smalti encode --codec neural-texture`, holds.
+
+    Args:
+        data: its bytes, a path or a binary file object.
+        max_pixels: refuse a file of more texels than this.
 
     Raises:
         FormatError: no such file, or one of more texels than `max_pixels`.
     """
-    codec, size, sections, _ = open_file(data)
+    codec, size, sections, _ = open_file(content(data))
     if not isinstance(codec, NeuralTextureCodec):
         raise FormatError(f"this file's codec is {codec.name}, not {NeuralTextureCodec.name}")
     check_pixels(size, max_pixels)

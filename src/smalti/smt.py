@@ -35,8 +35,6 @@ def open_file(data: bytes) -> tuple[Codec, Size, tuple[bytes, ...], bytes]:
     Raises:
         FormatError: the bytes are no valid file.
     """
-    if not isinstance(data, bytes):
-        raise FormatError(f"a file's content is bytes, not {type(data).__name__}; read it first")
     if cls := registry.codec_class_of_foreign(data):
         sections, size = cls.read_foreign(data)
         return cls(), size, tuple(sections), b""

@@ -1,6 +1,7 @@
 """What happens around every codec: limits, devices, settings, other channel counts."""
 
 import dataclasses
+import io
 import subprocess
 import sys
 
@@ -9,10 +10,11 @@ import pytest
 from PIL import Image
 
 import smalti
-from smalti import container
+from smalti import container, material
 from smalti.codecs.latent_texture import LatentTexture
-from smalti.errors import ImageError, OptionError
+from smalti.errors import FormatError, ImageError, OptionError
 from smalti.image import to_depth
+from smalti.textures import encode_texture, read_texture
 
 from conftest import NEEDS_TORCH, make_picture
 
@@ -22,7 +24,8 @@ from conftest import NEEDS_TORCH, make_picture
     [
         (None, "a path, a Pillow image or a torch tensor, not NoneType"),
         ("a.png", "a.png: no such file"),
-        (np.zeros((4, 4, 3, 3), np.uint8), "a batch of 4"),
+        (np.zeros((4, 4, 3, 3), np.uint8), "a batch of 4: hand them over one by one, in a loop"),
+        ([np.zeros((4, 4, 3), np.uint8)] * 2, "a list of 2: hand its pictures over one by one"),
         (np.zeros((9, 9, 5), np.uint8), "1 to 4 channels"),
         (np.full((4, 4, 3), 1.5), r"lie in \[0, 1\], not 1.5"),
         (np.full((4, 4, 3), np.nan), "NaN"),
@@ -34,10 +37,83 @@ def test_what_is_no_picture(image, sentence):
         smalti.encode(image)
 
 
-@pytest.mark.parametrize("data", ["a.smt", None, bytearray(b"smt")])
-def test_what_is_no_file(data):
-    with pytest.raises(smalti.SmaltiError, match="content is bytes, not"):
-        smalti.decode(data)
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ("a.smt", r"a\.smt: no such file"),
+        (None, "a file is its bytes, a path or a binary file object, not NoneType"),
+        (io.StringIO("smt"), "a path or a binary file object, not StringIO"),
+        (bytearray(b"smt"), "truncated: 3 bytes"),
+    ],
+)
+def test_what_is_no_file(data, sentence):
+    for take in (smalti.decode, smalti.info, material.open_material):
+        with pytest.raises(FormatError, match=sentence):
+            take(data)
+
+
+def test_a_file_is_bytes_a_path_or_a_file_object(tmp_path):
+    data = smalti.encode(make_picture(3, 8, 12), "bc7:effort=ultrafast")
+    path = tmp_path / "a.smt"
+    path.write_bytes(data)
+    expected = smalti.decode(data)
+    with path.open("rb") as file:
+        for source in (bytearray(data), memoryview(data), path, str(path), file):
+            np.testing.assert_array_equal(smalti.decode(source), expected)
+    assert smalti.info(path) == smalti.info(data)
+    assert smalti.metrics(expected, memoryview(data)).psnr == np.inf
+    texture = smalti.encode(make_picture(3, 8, 8), suffix=".dds")
+    path.with_suffix(".dds").write_bytes(texture)
+    assert read_texture(path.with_suffix(".dds")) == read_texture(bytearray(texture))
+    smalti.save(expected, path.with_suffix(".png"))
+    png = path.with_suffix(".png").read_bytes()
+    for source in (png, bytearray(png), memoryview(png), io.BytesIO(png)):
+        np.testing.assert_array_equal(smalti.load(source), expected)
+
+
+def test_windows_and_sizes_as_the_command_writes_them():
+    data = smalti.encode(make_picture(3, 20, 30), "bc7:effort=ultrafast")
+    np.testing.assert_array_equal(
+        smalti.decode(data, window="8x4+2+3"), smalti.decode(data, window=(3, 2, 4, 8))
+    )
+    drawn = smalti.encode(make_picture(3, 20, 30), "neural-texture:steps=1")
+    assert smalti.decode(drawn, size="15x10").shape == (10, 15, 3)
+    for window in ("8x4", (1, 2, 3), (0, 0, 1.5, 2)):
+        with pytest.raises(OptionError, match="window "):
+            smalti.decode(data, window=window)
+
+
+@NEEDS_TORCH
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pictures_come_out_as_other_libraries_have_them(tmp_path, channels):
+    import torch
+
+    x = make_picture(channels, 8, 12)
+    smalti.save(x, tmp_path / "a.png")
+    data = smalti.encode(x, "bc7:effort=ultrafast")
+    for take, source in ((smalti.load, tmp_path / "a.png"), (smalti.decode, data)):
+        expected = take(source)
+        shown = take(source, output="pil")
+        assert isinstance(shown, Image.Image)
+        np.testing.assert_array_equal(np.asarray(shown), expected)
+        tensor = take(source, output="torch")
+        assert isinstance(tensor, torch.Tensor)
+        assert tensor.shape == (channels, 8, 12)
+        np.testing.assert_array_equal(smalti.metrics(expected, tensor).largest, 0)
+        with pytest.raises(OptionError, match="unknown output 'pill'; is pil meant"):
+            take(source, output="pill")
+
+
+def test_what_is_shown_of_a_texture_and_a_material():
+    x = make_picture(3, 64, 64)
+    texture = encode_texture([x], effort="ultrafast")
+    assert repr(texture) == "Texture(bc7 sRGB, 64 x 64, 7 levels, 5,488 bytes)"
+    shown = smalti.load(texture._repr_png_())
+    assert shown.shape == (64, 64, 4)
+    maps = {"albedo": x, "normal": x[..., :2], "ao": x[..., 0]}
+    held = material.fit_material(maps, bpp=30, rounds=1)
+    assert repr(held).startswith("Material(albedo RGB, normal grey + alpha, ao grey; 64 x 64, ")
+    assert smalti.load(held._repr_png_()).shape == (64, 192, 3)
 
 
 def test_an_argument_wins_over_the_string():

@@ -106,7 +106,7 @@ def test_torch_tensors():
     ("given", "sentence"),
     [
         (None, "a NumPy array, a path, a Pillow image or a torch tensor, not NoneType"),
-        ([[0, 1]], "not list"),
+        ([[0, 1]], "a list of 1: hand its pictures over one by one"),
         (np.zeros((2, 3, 4, 5), np.uint8), "2 x 3 x 4 x 5 is a batch of 2: hand them over one by"),
         (
             np.zeros((3, 40, 50), np.uint8),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import smalti
-from smalti import registry
+from smalti import material, registry
 from smalti.codec import TrainedCodec
 from smalti.errors import ImageError, OptionError
 from smalti.eval import metrics
@@ -93,7 +93,7 @@ def test_a_material_tells_of_each_map(folder, monkeypatch, capsys):
     smalti.save(make_picture(1, 64, 64), "ao.png")
     arguments = ("material", "fit", "albedo.png", "ao.png", "m.smt", "--bpp", "30", "--rounds", "2")
     facts = told(monkeypatch, capsys, *arguments)
-    held = smalti.material.open_material(Path("m.smt").read_bytes())
+    held = material.open_material(Path("m.smt").read_bytes())
     for name in ("albedo", "ao"):
         assert facts["psnr"][name] == pytest.approx(
             smalti.metrics(f"{name}.png", held.mip(name)).psnr, abs=1e-3

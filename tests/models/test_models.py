@@ -6,9 +6,11 @@ from torch import nn
 
 import smalti
 from smalti import weights
-from smalti.errors import WeightsError
+from smalti.errors import ImageError, OptionError, WeightsError
+from smalti.files import BUNDLED_PICTURES
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
 from smalti.models.layers import fsq
+from smalti.models.pictures import to_tensor
 from smalti.models.rgba import RgbaAutoencoder, RgbaConfig
 
 LEVELS = (8, 8, 8, 6, 5)
@@ -90,14 +92,47 @@ def test_rgba_model_loads_the_originals_state_dict():
         )
         y = torch.where(y > 0, y, 0.2 * y)
     y = nn.functional.conv2d(y, state["encoder.8.weight"], state["encoder.8.bias"])
-    assert torch.allclose(model.encode(x), y, atol=1e-5)
+    assert torch.allclose(model.encode_unit(x), y, atol=1e-5)
+    assert torch.allclose(model.encode(2 * x - 1), y, atol=1e-4)
     for i in (0, 3, 6, 9):
         y = nn.functional.conv2d(
             y, state[f"decoder.{i}.weight"], state[f"decoder.{i}.bias"], padding=1
         )
         y = nn.functional.pixel_shuffle(y, 2)
         y = torch.where(y > 0, y, 0.2 * y) if i < 9 else torch.sigmoid(y)
-    assert torch.allclose(model(x), y, atol=1e-5)
+    assert torch.allclose(model.decode_unit(model.encode_unit(x)), y, atol=1e-5)
+    assert torch.allclose(model(2 * x - 1), 2 * y - 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["fsq-1m", "rgba-boxes", "patch-f8c16", "r2ir-photos"])
+def test_every_model_takes_pictures_in_one_range_and_refuses_others(name):
+    """The bundled ones on a picture: right in [-1, 1], clearly worse in [0, 1], refused beyond."""
+    model = smalti.load_model(name)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    x = to_tensor(smalti.load(BUNDLED_PICTURES / "cat.png")[:96, :96, :3])
+    if model.channels == 4:
+        x = torch.cat([x, torch.ones_like(x[:, :1])], 1)
+    sizes = ((96, 96),) if name.startswith("r2ir") else ()
+
+    def error(pictures: torch.Tensor) -> float:
+        return float((model.decode(model.encode(pictures), *sizes) - pictures).square().mean())
+
+    assert error(x) < 0.06
+    for wrong in (x * 127.5 + 127.5, (x * 127.5 + 127.5).to(torch.uint8)):
+        with pytest.raises(ImageError, match=r"models take pictures in \[-1, 1\]; this one is"):
+            model.encode(wrong)
+
+
+def test_tokens_in_one_row_are_decoded_with_their_size():
+    model = FsqAutoencoder(FsqConfig(width=8, blocks=1)).eval()
+    tokens = torch.arange(12)
+    expected = model.decode(tokens.view(1, 3, 4))
+    for flat in (tokens, tokens.view(1, 12)):
+        assert torch.equal(model.decode(flat, size=(3, 4)), expected)
+    with pytest.raises(OptionError, match=r"12 tokens in one row; say how many rows and columns"):
+        model.decode(tokens)
+    with pytest.raises(OptionError, match=r"tokens of shape \(12,\) are not 3 x 5 in one row"):
+        model.decode(tokens, size=(3, 5))
 
 
 def test_save_and_load(tmp_path):

@@ -132,7 +132,7 @@ def test_a_file_says_what_it_takes(half, exported):
     assert facts == metadata(model, half, name="rgba-finetune", digest=digest)
     assert (facts["model"], facts["half"]) == ("RgbaAutoencoder", half)
     assert json.loads(facts["config"]) == {"latent_channels": 4, "width": 32}
-    assert (facts["range"], facts["channels"], facts["factor"]) == ("0 1", "RGBA", "16")
+    assert (facts["range"], facts["channels"], facts["factor"]) == ("-1 1", "RGBA", "16")
     assert facts["latents"] == "float32, B 4 H/16 W/16"
     assert session.get_inputs()[0].shape == ["batch", 4, "height", "width"]
 
@@ -146,7 +146,7 @@ def test_a_tokenizers_file_says_its_codebook():
 def test_files_are_not_replaced_unasked(exported):
     _, (encoder, _), path = exported("patch")
     before = encoder.read_bytes()
-    with pytest.raises(OptionError, match=r"has patch-encoder\.onnx already; add --force"):
+    with pytest.raises(OptionError, match=r"patch-encoder\.onnx exists; --force replaces it"):
         write_onnx(path, encoder.parent)
     assert encoder.read_bytes() == before
 
@@ -162,9 +162,8 @@ def test_the_example_draws_what_the_model_draws(name, exported, tmp_path):
     names = [graphs[0].with_name(EXAMPLE), *graphs, tmp_path / "in.png", tmp_path / "out.png"]
     done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    low = 0 if model.channels == 4 else -1
-    x = to_multiple(to_tensor(tmp_path / "in.png", low)[0], model.factor)
-    expected = to_picture(model.decode(model.encode(x[None]))[..., :37, :50], low)
+    x = to_multiple(to_tensor(tmp_path / "in.png")[0], model.factor)
+    expected = to_picture(model.decode(model.encode(x[None]))[..., :37, :50])
     drawn = to_float(smalti.load(tmp_path / "out.png"))
     assert drawn.shape == (37, 50, model.channels)
     difference = np.abs(drawn - expected)
@@ -177,8 +176,8 @@ def test_int8_is_a_quarter_of_the_bytes_and_close(how, exported):
     model, paths, _ = exported("rgba-finetune")
     graphs = {half: onnx.load(path) for half, path in zip(HALVES, paths, strict=True)}
     small = quantised(model, graphs, how)
-    x = to_tensor(BUNDLED_PICTURES / "cat.png", 0)[:, :3]
-    x = torch.cat([x, torch.linspace(0, 1, x.shape[3]).expand(1, 1, *x.shape[2:])], 1)
+    x = to_tensor(BUNDLED_PICTURES / "cat.png")[:, :3]
+    x = torch.cat([x, torch.linspace(-1, 1, x.shape[3]).expand(1, 1, *x.shape[2:])], 1)
     exact = coarse = x
     for half in HALVES:
         exact = run(graphs[half].SerializeToString(), exact)[1]
@@ -186,8 +185,8 @@ def test_int8_is_a_quarter_of_the_bytes_and_close(how, exported):
         assert small[half].ByteSize() < 0.35 * graphs[half].ByteSize()
         facts = {entry.key: entry.value for entry in small[half].metadata_props}
         assert facts["precision"] == f"int8 {how}"
-        assert facts["range"] == "0 1"
-    assert 30 < -10 * torch.log10((coarse - exact).square().mean()) < 80
+        assert facts["range"] == "-1 1"
+    assert 30 < -10 * torch.log10((coarse - exact).square().mean() / 4) < 80
 
 
 def test_int8_of_other_models_is_refused():

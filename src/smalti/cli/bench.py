@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from smalti import geometry
 from smalti.cli import measured, show, streams, tables
 from smalti.errors import OptionError
 from smalti.files import MAX_PIXELS
@@ -66,7 +67,7 @@ def bench(
         height, width, channels = image.shape
         name = streams.input_name(picture)
         show.note(
-            f"{name}, {width} x {height} {show.CHANNELS[channels]}, {native.instruction_set()}, "
+            f"{name}, {width} x {height} {geometry.CHANNELS[channels]}, {native.instruction_set()}, "
             f"medians of up to {runs} runs"
         )
         cells = [

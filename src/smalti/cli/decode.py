@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smalti.cli import geometry, machine, paths, show, streams
+from smalti import geometry
+from smalti.cli import machine, paths, show, streams
 from smalti.errors import FormatError, OptionError
 from smalti.files import HDR_FORMATS, MAX_PIXELS, WRITTEN_SUFFIXES
 
@@ -93,7 +94,7 @@ def decode(
             streams.save(x_hat, target, suffix)
         height, width, *channels = x_hat.shape
         facts = {"width": width, "height": height, "channels": channels[0] if channels else 1}
-        text = f"{width} x {height}, {show.CHANNELS[facts['channels']]}"
+        text = f"{width} x {height}, {geometry.CHANNELS[facts['channels']]}"
         return show.Result(text, facts, seconds)
 
     return show.run_jobs(planned, run, show.Printer(quiet, json), at_once=jobs)

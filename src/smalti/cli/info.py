@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smalti import geometry
 from smalti.cli import paths, show, streams
 from smalti.errors import SmaltiError
 
@@ -50,7 +51,7 @@ def _tell_file(name: str, held: "FileInfo") -> None:
     channels, height, width = held.size
     texels = height * width
     show.note(
-        f"{name}: {held.codec}, {width} x {height} {show.CHANNELS[channels]}, "
+        f"{name}: {held.codec}, {width} x {height} {geometry.CHANNELS[channels]}, "
         f"{held.total:,} bytes, {held.bpp:.3f} bpp"
     )
     show.note(f"  config   {held.config}")
@@ -64,7 +65,7 @@ def _tell_file(name: str, held: "FileInfo") -> None:
 
 def _tell_texture(name: str, held: "Texture", total: int) -> None:
     surfaces = held.layers * held.faces
-    show.note(f"{name}: {show.texture_summary(held)}, {total:,} bytes")
+    show.note(f"{name}: {held.summary}, {total:,} bytes")
     for level, blocks in enumerate(held.levels):
         height, width = held.size(level)
         each = f", {surfaces} surfaces" if surfaces > 1 else ""

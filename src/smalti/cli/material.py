@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from smalti import settings
-from smalti.cli import geometry, machine, measured, show, streams
+from smalti import geometry, settings
+from smalti.cli import machine, measured, show, streams
 from smalti.errors import FormatError, OptionError
 from smalti.files import (
     MAX_PIXELS,
@@ -209,7 +209,7 @@ def info(file: Path, /, *, max_pixels: int = MAX_PIXELS) -> int:
         f"{streams.input_name(file)}: {layout.width} x {layout.height}, {layout.mip_count} mip levels"
     )
     for each in held.maps:
-        show.note(f"  {each.name:<12} {each.kind}, {show.CHANNELS[each.channels]}")
+        show.note(f"  {each.name:<12} {each.kind}, {geometry.CHANNELS[each.channels]}")
     for name, grid in (("fine", layout.fine), ("coarse", layout.coarse)):
         show.note(
             f"  {name + ' grid':<12} 1/{grid.scale}, {grid.channels} channels of {grid.bits} bits"

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from smalti.cli import geometry, show, streams
+from smalti import geometry
+from smalti.cli import show, streams
 from smalti.cli.paths import check_new_picture
 from smalti.errors import OptionError
 from smalti.files import MAX_PIXELS

@@ -15,11 +15,8 @@ from smalti.errors import OptionError, SmaltiError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from smalti.textures import Texture
-
 SECONDS_BEFORE_BAR = 0.5  # what is done sooner shows no bar, and does not wait for its library
 SECONDS_BETWEEN_LINES = 10
-CHANNELS = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}
 
 
 def note(text: str, target: Path | None = None) -> None:
@@ -230,15 +227,6 @@ def _tell_all(
             printer.tell(line, facts, target)
         after(number)
     return 1 if failures else 0
-
-
-def texture_summary(held: "Texture") -> str:
-    """For instance "bc7 sRGB, 512 x 512, 10 levels, cube map, 2 layers"."""
-    parts = [f"{held.format} {'sRGB' if held.srgb else 'linear'}", f"{held.width} x {held.height}"]
-    parts.append(f"{len(held.levels)} level{'s' * (len(held.levels) > 1)}")
-    parts += ["cube map"] * (held.faces == 6)
-    parts += [f"{held.layers} layers"] * (held.layers > 1)
-    return ", ".join(parts)
 
 
 def progress_bars() -> "Progress":

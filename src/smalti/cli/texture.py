@@ -124,7 +124,7 @@ def texture(
     )
     name = streams.output_name(target)
     show.Printer(quiet, json).tell(
-        f"{name}: {show.texture_summary(made)}, {len(data):,} bytes{near}, {seconds:.2f} s",
+        f"{name}: {made.summary}, {len(data):,} bytes{near}, {seconds:.2f} s",
         {
             "output": name,
             "format": made.format,

@@ -75,7 +75,7 @@ def unpack(
                 streams.save_light(texels, target, suffix, exposure)
             else:
                 streams.save(texels, target, suffix)
-    show.note(f"{name}: {show.texture_summary(held)}; {len(jobs)} pictures in {folder}")
+    show.note(f"{name}: {held.summary}; {len(jobs)} pictures in {folder}")
     return 0
 
 

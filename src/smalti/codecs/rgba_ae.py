@@ -51,7 +51,7 @@ class RgbaAe(TrainedCodec):
         model = self.model(options.device)
         with torch.inference_mode():
             x = to_multiple(to_tensor(image, 0, device=options.device)[0], model.factor)
-            z = model.encode(x.unsqueeze(0), tile=TILE)[0]
+            z = model.encode_unit(x.unsqueeze(0), tile=TILE)[0]
         q = (z / self.step).round().clamp(LOWEST, HIGHEST).to(torch.int32).cpu().numpy()
         return [encode_signed(q)]
 
@@ -67,7 +67,7 @@ class RgbaAe(TrainedCodec):
         q = decode_signed(sections[0], (model.config.latent_channels, *cells))
         z_hat = torch.from_numpy(q.astype(np.float32)).to(device) * self.step
         with torch.inference_mode():
-            x_hat = model.decode(z_hat.unsqueeze(0), tile=TILE)[0]
+            x_hat = model.decode_unit(z_hat.unsqueeze(0), tile=TILE)[0]
         return to_picture(x_hat[:, : size.height, : size.width], 0)
 
     def model(self, device: str) -> "RgbaAutoencoder":

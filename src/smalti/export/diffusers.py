@@ -23,7 +23,7 @@ from smalti.errors import ImageError, OptionError
 from smalti.export.latents import Statistics, encode, statistics_of
 from smalti.extras import need
 from smalti.models import check_autoencoder, class_of, load
-from smalti.models.base import Model, config_of
+from smalti.models.base import Model, check_range, config_of
 from smalti.models.fsq import FsqAutoencoder
 from smalti.models.patch.model import PatchAutoencoder
 from smalti.models.rgba import RgbaAutoencoder
@@ -36,7 +36,6 @@ from diffusers.configuration_utils import register_to_config  # noqa: E402
 from diffusers.utils import BaseOutput  # noqa: E402
 from diffusers.utils.accelerate_utils import apply_forward_hook  # noqa: E402
 
-OUTSIDE = 1.5  # no picture in [-1, 1] comes near, resampling that overshoots included
 TILE = 512  # texels along each side of a tile
 
 
@@ -190,7 +189,7 @@ class AutoencoderSmalti(ModelMixin, ConfigMixin):
         if isinstance(self.model, FsqAutoencoder):
             return self.model.from_digits(_nearest(z, self.model.config.levels), tile=tile)
         if isinstance(self.model, RgbaAutoencoder):
-            return 2 * self.model.decode(z, tile=tile) - 1
+            return self.model.decode(z, tile=tile)
         if tile is None:
             return self.model.decode(z)
         height, width = (side * self._factor for side in z.shape[2:])
@@ -201,12 +200,7 @@ class AutoencoderSmalti(ModelMixin, ConfigMixin):
     def _checked(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.model.channels:
             raise ImageError(f"takes B {self.model.channels} H W, not {tuple(x.shape)}")
-        largest = float(x.detach().abs().max()) if x.numel() else 0.0
-        if not x.is_floating_point() or largest > OUTSIDE:
-            raise ImageError(
-                f"takes pictures in [-1, 1]; this one is {x.dtype} and reaches {largest:g}: "
-                f"8-bit values are x / 127.5 - 1, those in [0, 1] are 2 * x - 1"
-            )
+        check_range(x)
         return x
 
     def _column(self, values: tuple[float, ...], like: Tensor) -> Tensor:

@@ -80,13 +80,13 @@ def check_int8(model: Model) -> None:
 
 
 def calibration_pictures(factor: int) -> list[np.ndarray]:
-    """The bundled pictures as `1 4 H W`: opaque, and with an alpha that goes from 0 to 1."""
+    """The bundled pictures as `1 4 H W` in [-1, 1]: opaque, and with an alpha that goes from 0 to 1."""
     found = []
     for path in sorted(BUNDLED_PICTURES.glob("*.png")):
-        x = to_tensor(load(path), 0)[0, :3].numpy()
+        x = to_tensor(load(path))[0, :3].numpy()
         height, width = (side // factor * factor for side in x.shape[1:])
         colour = x[:, :height, :width]
-        for alpha in (np.ones(width), np.linspace(0, 1, width)):
+        for alpha in (np.ones(width), np.linspace(-1, 1, width)):
             plane = np.broadcast_to(alpha.astype(np.float32), (1, height, width))
             found.append(np.concatenate([colour, plane])[None])
     return found

@@ -91,7 +91,7 @@ def to_channels(x: Tensor, channels: int) -> Tensor:
 
 
 def encode(model: Model, x: Tensor, *, tile: int | None = None) -> Tensor:
-    """`B Z h w` latents of pictures `B C H W` in [-1, 1], whichever range the model itself takes.
+    """`B Z h w` latents of pictures `B C H W` in [-1, 1].
 
     Args:
         tile: at most tile x tile cells of the latent at once, for models that see neighbours.
@@ -99,7 +99,7 @@ def encode(model: Model, x: Tensor, *, tile: int | None = None) -> Tensor:
     if isinstance(model, FsqAutoencoder):
         return fsq.dequantize(model.digits(x, tile=tile), model.config.levels).to(model.dtype)
     if isinstance(model, RgbaAutoencoder):
-        return model.encode((x + 1) / 2, tile=tile)
+        return model.encode(x, tile=tile)
     return model.encode(x)
 
 

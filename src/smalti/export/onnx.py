@@ -122,7 +122,6 @@ def to_onnx(model: Model, half: str, *, name: str = "", digest: str = "") -> "Mo
 
 def metadata(model: Model, half: str, *, name: str, digest: str) -> dict[str, str]:
     """What a file says of itself; every value is text, as ONNX has it."""
-    low = 0 if isinstance(model, RgbaAutoencoder) else -1
     f, channels = model.factor, model.channels
     pictures = f"float32, B {channels} H W, sRGB-encoded, H and W multiples of {f}"
     facts = {
@@ -130,7 +129,7 @@ def metadata(model: Model, half: str, *, name: str, digest: str) -> dict[str, st
         "config": json.dumps(asdict(model.config)),
         "half": half,
         "pictures": pictures + (", straight alpha" if channels == 4 else ""),
-        "range": f"{low} 1",  # of the pictures: lowest and highest
+        "range": "-1 1",  # of the pictures: lowest and highest
         "channels": "RGBA" if channels == 4 else "RGB",
         "factor": str(f),  # texels along each side of a latent or token
         "precision": "float32",
@@ -159,6 +158,10 @@ class Half(nn.Module):
             if self.half == "encoder":
                 return model.second.encoder(model.gains * model.first.encoder(x))
             return model.first.decoder(model.second.decoder(x) / model.gains)
+        if isinstance(model, RgbaAutoencoder):  # the network's own pictures are in [0, 1]
+            return (
+                model.encoder((x + 1) / 2) if self.half == "encoder" else 2 * model.decoder(x) - 1
+            )
         return getattr(model, self.half)(x)
 
     def _tokens(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ sheet      several pictures as one
 transfer   sRGB and linear light
 samples    8 bits, 16 bits, floats: from one to another; alpha and orientation
 opening    a path, a file object or bytes -> H W C
+output     H W C -> a Pillow image or a torch tensor
 reading    an open file -> H W C, by Pillow
 tiff       the TIFF layouts that Pillow does not read
 jpeg_xl    JPEG XL, by an optional package

@@ -3,17 +3,24 @@
 import io
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Literal, overload
 
 import numpy as np
 
 from smalti.errors import ImageError
 from smalti.files import MAX_PIXELS
+from smalti.image.output import check_output, given_as
+
+Source = str | os.PathLike[str] | IO[bytes] | bytes | bytearray | memoryview
 
 
+@overload
 def load(
-    path_or_file: str | os.PathLike[str] | IO[bytes] | bytes, *, max_pixels: int = MAX_PIXELS
-) -> np.ndarray:
+    path_or_file: Source, *, max_pixels: int = ..., output: Literal["numpy"] = ...
+) -> np.ndarray: ...
+@overload
+def load(path_or_file: Source, *, max_pixels: int = ..., output: str) -> Any: ...
+def load(path_or_file: Source, *, max_pixels: int = MAX_PIXELS, output: str = "numpy") -> Any:
     """Read a picture: PNG, JPEG, WebP, AVIF, TIFF, BMP, JPEG XL, or the first frame of a GIF.
 
     Of an animation or a file of several pages the first is read. A binary file object is read
@@ -34,6 +41,7 @@ def load(
     Args:
         path_or_file: a path, a file object opened in binary mode, or the bytes of a file.
         max_pixels: the largest width x height accepted, checked in the header before decoding.
+        output: "numpy", or "pil" for a Pillow image, "torch" for a tensor `C H W`.
 
     Returns:
         `H W C`, C = 2 grey + alpha, 3 RGB, 4 RGBA, or `H W` for grey; uint8, uint16 or float32,
@@ -55,12 +63,11 @@ def load(
         Traceback (most recent call last):
         smalti.errors.ImageError: gray.png: no such file
     """
-    return _grey_as_rows(_read(path_or_file, max_pixels, light=True))
+    check_output(output)
+    return given_as(_grey_as_rows(_read(path_or_file, max_pixels, light=True)), output)
 
 
-def load_picture(
-    path_or_file: str | os.PathLike[str] | IO[bytes] | bytes, *, max_pixels: int = MAX_PIXELS
-) -> np.ndarray:
+def load_picture(path_or_file: Source, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """As `load`, `H W C`; files of linear light are refused: what takes pictures takes [0, 1].
 
     Raises:
@@ -69,12 +76,10 @@ def load_picture(
     return _read(path_or_file, max_pixels, light=False)
 
 
-def _read(
-    path_or_file: str | os.PathLike[str] | IO[bytes] | bytes, max_pixels: int, *, light: bool
-) -> np.ndarray:
+def _read(path_or_file: Source, max_pixels: int, *, light: bool) -> np.ndarray:
     from smalti.image.reading import read_open_file  # Pillow, for those who open a file
 
-    if isinstance(path_or_file, bytes | bytearray):
+    if isinstance(path_or_file, bytes | bytearray | memoryview):
         path_or_file = io.BytesIO(path_or_file)
     if not isinstance(path_or_file, str | os.PathLike):
         name = str(getattr(path_or_file, "name", "the file"))

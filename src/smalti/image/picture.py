@@ -38,7 +38,9 @@ def as_picture(picture: Any, *, clip: bool = False, max_pixels: int = MAX_PIXELS
     Raises:
         ImageError: no picture; the sentence says what was given.
     """
-    if isinstance(picture, str | os.PathLike | bytes | bytearray) or hasattr(picture, "read"):
+    if isinstance(picture, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(
+        picture, "read"
+    ):
         return load_picture(cast(Any, picture), max_pixels=max_pixels)
     if isinstance(picture, np.ndarray):
         array = _channels_last(np.asarray(picture))
@@ -48,6 +50,11 @@ def as_picture(picture: Any, *, clip: bool = False, max_pixels: int = MAX_PIXELS
         array = of_pillow(picture)
     elif _is(picture, "torch", "Tensor"):
         array = _of_tensor(picture)
+    elif isinstance(picture, list | tuple):
+        raise ImageError(
+            f"{_EXPECTED}; this is a {type(picture).__name__} of {len(picture)}: hand its pictures "
+            "over one by one, in a loop"
+        )
     else:
         raise ImageError(
             "a picture is a NumPy array, a path, a Pillow image or a torch tensor, not "
@@ -69,7 +76,9 @@ def as_light(picture: Any, *, encoded: bool = True, max_pixels: int = MAX_PIXELS
     Raises:
         ImageError: no picture, or with NaN in it.
     """
-    if isinstance(picture, str | os.PathLike | bytes | bytearray) or hasattr(picture, "read"):
+    if isinstance(picture, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(
+        picture, "read"
+    ):
         picture = load(cast(Any, picture), max_pixels=max_pixels)
     if isinstance(picture, np.ndarray) and picture.dtype.kind == "f":
         light = _channels_last(picture)
@@ -99,7 +108,7 @@ def _channels_last(array: np.ndarray) -> np.ndarray:
     shape = array.shape
     if len(shape) == 4:
         raise ImageError(
-            f"{_EXPECTED}; {_shape(shape)} is a batch of {shape[0]}: hand them over one by one"
+            f"{_EXPECTED}; {_shape(shape)} is a batch of {shape[0]}: hand them over one by one, in a loop"
         )
     if len(shape) not in (2, 3):
         raise ImageError(f"{_EXPECTED}; this array's shape is {_shape(shape)}")
@@ -119,7 +128,7 @@ def _of_tensor(tensor: Any) -> np.ndarray:
     expected = "a picture as a torch tensor is C H W or H W, with 1 to 4 channels"
     if len(shape) == 4:
         raise ImageError(
-            f"{expected}; {_shape(shape)} is a batch of {shape[0]}: hand them over one by one"
+            f"{expected}; {_shape(shape)} is a batch of {shape[0]}: hand them over one by one, in a loop"
         )
     if len(shape) not in (2, 3):
         raise ImageError(f"{expected}; this one's shape is {_shape(shape)}")

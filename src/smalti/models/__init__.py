@@ -36,7 +36,9 @@ M = TypeVar("M", bound="Model")
 
 
 def load(name: str | Path, *, device: str = "cpu") -> "Model":
-    """The model that a set of weights belongs to, in float32 and evaluation mode.
+    """The model that a set of weights belongs to: float32, evaluation mode, without gradients.
+
+    `model.requires_grad_(True).train()` makes it one to train.
 
     Args:
         name: a bundled set of weights, a .safetensors or .pt file, a folder that
@@ -57,7 +59,7 @@ def load(name: str | Path, *, device: str = "cpu") -> "Model":
         if not original:
             raise WeightsError(base.undescribed(path, kind, tensors))
         kind = original[0]
-    return class_of(kind).from_pretrained(path, device=device)
+    return class_of(kind).from_pretrained(path, device=device).requires_grad_(False)
 
 
 def load_shared(cls: type[M], name: str | Path, *, device: str = "cpu") -> M:

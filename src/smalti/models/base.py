@@ -15,6 +15,8 @@ from smalti.models import originals
 from smalti.models.architectures import MODELS
 from smalti.weights import CONFIG_FILE, MODEL_FILE, find, read
 
+OUTSIDE = 1.5  # no picture in [-1, 1] comes near, resampling that overshoots included
+
 # What a config or tensors of another model bring about.
 MISFITS = (AttributeError, KeyError, TypeError, RuntimeError, ZeroDivisionError, OptionError)
 
@@ -51,17 +53,21 @@ class Model(nn.Module):
             sum(p.numel() for p in half.parameters()) for half in (self.encoder, self.decoder)
         )
 
-    def check_size(self, x: torch.Tensor) -> None:
-        """Refuse pictures whose borders the model would drop without a word.
+    def check_pictures(self, x: torch.Tensor) -> None:
+        """Refuse pictures of another range, or whose borders the model would drop without a word.
+
+        The range is not looked at in training, nor where the model is compiled.
 
         Raises:
-            ImageError: not `B C H W`, or sides that are no multiples of `factor`.
+            ImageError: not `B C H W`, sides that are no multiples of `factor`, or not in [-1, 1].
         """
         if x.ndim != 4 or x.shape[2] % self.factor or x.shape[3] % self.factor:
             raise ImageError(
                 f"{type(self).__name__} takes B C H W with H and W multiples of {self.factor}, not "
                 f"{tuple(x.shape)}; smalti.models.layers.pad.to_multiple pads"
             )
+        if not self.training:
+            check_range(x)
 
     @classmethod
     def from_pretrained(
@@ -131,6 +137,22 @@ class Model(nn.Module):
         described = json.dumps({"model": type(self).__name__, **config}, indent=2) + "\n"
         write_atomically(path / CONFIG_FILE, described.encode())
         write_atomically(path / MODEL_FILE, data)
+
+
+def check_range(x: torch.Tensor) -> None:
+    """Refuse what is no picture in [-1, 1], the one range of every model.
+
+    Raises:
+        ImageError: whole numbers, or values that no picture comes near.
+    """
+    if torch.compiler.is_compiling() or not x.numel():
+        return
+    largest = float(x.detach().abs().max())
+    if not x.is_floating_point() or not largest <= OUTSIDE:
+        raise ImageError(
+            f"models take pictures in [-1, 1]; this one is {x.dtype} and reaches {largest:g}: 8-bit "
+            "values are x / 127.5 - 1, those in [0, 1] are 2 * x - 1"
+        )
 
 
 def config_of(cls: type, fields: dict[str, Any]) -> Any:

@@ -1,5 +1,6 @@
 """FSQ image tokenizer: a picture as a grid of integers from one fixed codebook."""
 
+import math
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int
@@ -78,8 +79,19 @@ class FsqAutoencoder(Model):
         """Tokens of pictures in [-1, 1]."""
         return fsq.to_index(self.digits(x), self.config.levels)
 
-    def decode(self, tokens: Int[Tensor, "B h w"]) -> Float[Tensor, "B 3 2*h 2*w"]:
-        """Pictures in [-1, 1] of tokens; ValueError if a token is outside the codebook."""
+    def decode(
+        self, tokens: Int[Tensor, "B h w"] | Int[Tensor, "B n"], size: tuple[int, int] | None = None
+    ) -> Float[Tensor, "B 3 2*h 2*w"]:
+        """Pictures in [-1, 1] of tokens; ValueError if a token is outside the codebook.
+
+        Args:
+            size: rows and columns of tokens that stand in one row, as a language model has them.
+
+        Raises:
+            OptionError: tokens in one row without their size, or of another number.
+        """
+        if size is not None or tokens.ndim < 3:
+            tokens = _in_rows(tokens, size)
         return self.from_digits(fsq.from_index(tokens, self.config.levels))
 
     def digits(
@@ -91,7 +103,7 @@ class FsqAutoencoder(Model):
             tile: at most tile x tile tokens at once, in a quarter of the memory, without
                 gradients; equal up to the rounding of the norms' sums. None: all at once.
         """
-        self.check_size(x)
+        self.check_pictures(x)
         return fsq.to_digits(self._run(self.encoder, x, tile), self.config.levels)
 
     def from_digits(
@@ -105,6 +117,20 @@ class FsqAutoencoder(Model):
         if tile is None:
             return layers(x)
         return layers_by_tiles(layers, x, residual=ResidualBlock, tile=tile)
+
+
+def _in_rows(tokens: Tensor, size: tuple[int, int] | None) -> Int[Tensor, "B h w"]:
+    count = tokens.shape[-1] if tokens.ndim else 1
+    if size is None:
+        raise OptionError(
+            f"{count} tokens in one row; say how many rows and columns: "
+            "model.decode(tokens, size=(rows, columns))"
+        )
+    if tokens.ndim > 2 or math.prod(size) != count:
+        raise OptionError(
+            f"tokens of shape {tuple(tokens.shape)} are not {size[0]} x {size[1]} in one row"
+        )
+    return tokens.reshape(-1, *size)
 
 
 class ResidualBlock(nn.Module):

@@ -159,7 +159,7 @@ class Resampler(Model):
         Raises:
             ImageError: not `B C H W`.
         """
-        self.check_size(x)
+        self.check_pictures(x)
         extent = self.extent(*x.shape[2:])
         h, w = size or self.grid(*x.shape[2:])
         rows, columns = (centres(n, s).to(x.device) for n, s in zip((h, w), extent, strict=True))

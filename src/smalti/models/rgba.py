@@ -21,8 +21,8 @@ class RgbaConfig:
 class RgbaAutoencoder(Model):
     """x ─encoder→ z ─decoder→ x̂
 
-    Pictures are `B 4 H W`, sRGB-encoded with straight alpha, in [0, 1], H and W multiples of 16;
-    the latent z is `B 4 H/16 W/16`, unbounded real numbers.
+    Pictures are `B 4 H W`, sRGB-encoded with straight alpha, in [-1, 1] as those of every model,
+    H and W multiples of 16; the network itself, as published, has them in [0, 1]. The latent z is `B 4 H/16 W/16`, unbounded real numbers.
 
     The children of `encoder` and `decoder` keep the numbering of the original's state dict
     (`encoder.{0,2,4,6,8}`, `decoder.{0,3,6,9}`), so its checkpoint loads unchanged.
@@ -68,13 +68,25 @@ class RgbaAutoencoder(Model):
     def encode(
         self, x: Float[Tensor, "B 4 H W"], *, tile: int | None = None
     ) -> Float[Tensor, "B C H/16 W/16"]:
-        """Latents of pictures in [0, 1].
+        """Latents of pictures in [-1, 1], all at once or by tiles as `encode_unit`."""
+        self.check_pictures(x)
+        return self.encode_unit((x + 1) / 2, tile=tile)
+
+    def decode(
+        self, z: Float[Tensor, "B C h w"], *, tile: int | None = None
+    ) -> Float[Tensor, "B 4 16*h 16*w"]:
+        """Pictures in [-1, 1] of latents, all at once or by tiles as `encode_unit`."""
+        return 2 * self.decode_unit(z, tile=tile) - 1
+
+    def encode_unit(
+        self, x: Float[Tensor, "B 4 H W"], *, tile: int | None = None
+    ) -> Float[Tensor, "B C H/16 W/16"]:
+        """Latents of pictures in [0, 1], as files have them: no rounding on the way.
 
         Args:
             tile: at most tile x tile cells of the latent at once, with the same result and
                 memory for one tile; without gradients. None: all at once.
         """
-        self.check_size(x)
         if tile is None:
             return self.encoder(x)
         rows, columns = x.shape[2] // self.factor, x.shape[3] // self.factor
@@ -83,10 +95,10 @@ class RgbaAutoencoder(Model):
         with torch.no_grad():
             return by_tiles(self.encoder, x, z, cell_in=self.factor, cell_out=1, halo=1, tile=tile)
 
-    def decode(
+    def decode_unit(
         self, z: Float[Tensor, "B C h w"], *, tile: int | None = None
     ) -> Float[Tensor, "B 4 16*h 16*w"]:
-        """Pictures in [0, 1] of latents, all at once or by tiles as `encode`."""
+        """Pictures in [0, 1] of latents, all at once or by tiles as `encode_unit`."""
         if tile is None:
             return self.decoder(z)
         height, width = z.shape[2] * self.factor, z.shape[3] * self.factor

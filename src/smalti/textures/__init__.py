@@ -10,10 +10,10 @@ dds, ktx2   the two file formats
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from smalti.errors import FormatError, OptionError
-from smalti.files import TEXTURE_MAGICS
+from smalti.files import TEXTURE_MAGICS, content
 from smalti.textures.dds import read_dds, write_dds
 from smalti.textures.ktx2 import MAX_BYTES, read_ktx2, write_ktx2
 from smalti.textures.texture import CUBE_FACES, FORMATS, Texture
@@ -52,11 +52,13 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def read_texture(data: bytes, *, max_bytes: int = MAX_BYTES) -> Texture:
+def read_texture(data: Any, *, max_bytes: int = MAX_BYTES) -> Texture:
     """Read a DDS or KTX 2.0 file of BC1, BC3, BC4, BC5 or BC7 blocks.
 
-    max_bytes: refuse compressed levels that take more than this. Raises FormatError for all else.
+    data: its bytes, a path or a binary file object. max_bytes: refuse compressed levels that take
+    more than this. Raises FormatError for all else.
     """
+    data = content(data)
     if data.startswith(TEXTURE_MAGICS[".dds"]):
         return read_dds(data)
     if data.startswith(TEXTURE_MAGICS[".ktx2"]):

@@ -1,6 +1,7 @@
 """One texture as a GPU takes it: blocks of every mip level, array layer and cube face."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import NamedTuple
 
 from smalti.errors import FormatError, OptionError
@@ -37,7 +38,7 @@ FORMATS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Texture:
     """A 2-D texture, cube map or array of either, with its mip levels.
 
@@ -73,6 +74,29 @@ class Texture:
                     f"level {level}, {self.layers} x {self.faces} {self.format} surfaces of "
                     f"{width} x {height} texels, takes {expected} bytes, here are {len(data)}"
                 )
+
+    def __repr__(self) -> str:
+        return f"Texture({self.summary}, {self.total_bytes:,} bytes)"
+
+    @property
+    def summary(self) -> str:
+        """For instance "bc7 sRGB, 512 x 512, 10 levels, cube map, 2 layers"."""
+        parts = [f"{self.format} {'sRGB' if self.srgb else 'linear'}"]
+        parts.append(f"{self.width} x {self.height}")
+        parts.append(f"{len(self.levels)} level{'s' * (len(self.levels) > 1)}")
+        parts += ["cube map"] * (self.faces == 6)
+        parts += [f"{self.layers} layers"] * (self.layers > 1)
+        return ", ".join(parts)
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: the first surface, of the level of 512 texels or so."""
+        from smalti.image import to_bytes, tone_map
+
+        draw = import_module("smalti.textures").decode_surface  # which is made of this module
+
+        level = min(len(self.levels) - 1, max(0, max(self.height, self.width).bit_length() - 10))
+        texels = draw(self, level)
+        return to_bytes(tone_map(texels) if FORMATS[self.format].light else texels, ".png")
 
     def size(self, level: int) -> tuple[int, int]:
         """(height, width) of a level in texels."""

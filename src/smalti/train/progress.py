@@ -30,14 +30,12 @@ class Validation:
 
     Args:
         pictures: where they come from; 16 of them, evenly spread, at most 256 x 256 each.
-        black: the model's value of black; 1 is white.
 
     Raises:
         ImageError: none can be read.
     """
 
-    def __init__(self, pictures: Pictures, *, factor: int, black: float) -> None:
-        self.black = black
+    def __init__(self, pictures: Pictures, *, factor: int) -> None:
         places = np.linspace(0, len(pictures) - 1, min(MOST_PICTURES, len(pictures)))
         chosen = [pictures[int(place)] for place in places.round()]
         self.originals = [_middle(p, factor) for p in chosen if p is not None]
@@ -62,8 +60,8 @@ class Validation:
         return numbers, _grid(pairs), f"{numbers['psnr']:.2f} dB on validation pictures"
 
     def _reconstruct(self, model: Model, picture: np.ndarray) -> np.ndarray:
-        x_hat = model(to_tensor(picture, self.black, device=model.device))
-        return image.to_uint8(to_picture(x_hat, self.black))
+        x_hat = model(to_tensor(picture, device=model.device))
+        return image.to_uint8(to_picture(x_hat))
 
 
 class Log:

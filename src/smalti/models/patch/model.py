@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from smalti.errors import ImageError, OptionError
-from smalti.models.base import Model
+from smalti.models.base import Model, check_range
 
 DECODERS = ("full", "1x1", "simple")
 
@@ -52,6 +52,7 @@ class PatchAutoencoder(Model):
 
     def __init__(self, config: PatchConfig | None = None) -> None:
         super().__init__(config)
+        self.takes_pictures = True  # and no latents of another stage, which have no range
         self.encoder = nn.Sequential(PatchEncoder(self.config))
         head = SimpleDecoder if self.config.decoder == "simple" else PixelHeadDecoder
         self.decoder = nn.Sequential(head(self.config))
@@ -94,6 +95,8 @@ class PatchAutoencoder(Model):
             raise ImageError(
                 f"PatchAutoencoder takes B {self.config.channels} H W, not {tuple(x.shape)}"
             )
+        if self.takes_pictures and not self.training:
+            check_range(x)
         return x
 
 

@@ -47,6 +47,7 @@ class StackedPatchAutoencoder(Model):
         super().__init__(config)
         self.first = PatchAutoencoder(self.config.first).requires_grad_(False)
         self.second = PatchAutoencoder(self.config.second)
+        self.second.takes_pictures = False
         self.register_buffer("gains", torch.ones(self.config.first.latent_channels, 1, 1))
 
     @property

@@ -28,7 +28,8 @@ from smalti.train.progress import Validation
 from smalti.train.sources import Pictures
 from smalti.train.steps.autoencoder import AutoencoderStep
 
-# Architecture -> the value of black in its pictures; white is 1.
+# Architecture -> the value of black in the pictures that the loss compares; white is 1. Models
+# themselves have it at -1; that of RGBA learnt with errors of levels in [0, 1].
 BLACK: dict[type[Model], float] = {
     FsqAutoencoder: -1.0,
     PatchAutoencoder: -1.0,
@@ -105,7 +106,7 @@ class Recipe:
 
     @property
     def black(self) -> float:
-        """The value of black in the model's pictures; white is 1."""
+        """The value of black in the pictures that the loss compares; white is 1."""
         return BLACK[self.architecture]
 
     def build(self) -> Model:
@@ -165,7 +166,7 @@ class Recipe:
     ) -> Validation:
         """What a model is looked at with: these pictures, or the bundled ones."""
         shown = Pictures(validate_on or [BUNDLED_PICTURES], channels=self.channels)
-        return Validation(shown, factor=self.build().factor, black=self.black)
+        return Validation(shown, factor=self.build().factor)
 
     def step_module(self, model: Model, precision: Precision) -> AutoencoderStep:
         """What computes the loss of a batch."""

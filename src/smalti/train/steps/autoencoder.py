@@ -22,14 +22,15 @@ class AutoencoderStep(nn.Module):
         self.latent_loss = recipe.latent_loss
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.black:
-            x = self.black + (1 - self.black) * x
+        levels, x = x, 2 * x - 1
         with self.precision.autocast():
             if self.latent_loss:
                 x = self.model.between(x)
                 x_hat = self.model.second(x)
             else:
                 x_hat = self.model(x) if not self.noise else self._through_noise(x)
+        if self.black == 0:
+            return self.loss((x_hat.float() + 1) / 2, levels.float())
         return self.loss(x_hat.float(), x.float())
 
     def _through_noise(self, x: Tensor) -> Tensor:
