@@ -22,6 +22,7 @@ SECTIONS = (
     where_others_are_better,
     sections.rate_and_quality,
     sections.textures,
+    sections.light,
     sections.autoencoders,
     sections.tokenizers,
     sections.sizes,

@@ -93,6 +93,32 @@ def textures() -> Iterator[str]:
     yield caption(runs("*-materials.jsonl"))
 
 
+def light() -> Iterator[str]:
+    found = runs("*-bc6.jsonl")
+    if not found:
+        return
+    yield "## BC6H"
+    yield (
+        "There are no HDR photographs that may be passed on here: these pictures are 8-bit photographs made into light, and skies and ramps that are drawn. "
+        "log2 RMSE in stops, mPSNR over exposures of -10 to 10 stops, both after bcdec's decoder; speed on one core."
+    )
+    for run in found:
+        for kind in dict.fromkeys(row["set"] for row in run.rows):
+            own = [row for row in run.rows if row["set"] == kind]
+            yield f"**{kind}**, {own[0]['pictures']} pictures, {run.conditions['instruction_set']}"
+            lines = [
+                [
+                    f"smalti `{row['encoder']}`" if is_ours(row) else row["encoder"],
+                    f"{row['log2_rmse']:.4f}",
+                    f"{row['mpsnr']:.2f}",
+                    f"{row['mpix_s']:.3g}",
+                ]
+                for row in own
+            ]
+            yield table(["encoder", "log2 RMSE", "mPSNR", "MPix/s"], lines)
+    yield caption(found)
+
+
 def autoencoders() -> Iterator[str]:
     yield "## Autoencoders"
     yield (

@@ -2,13 +2,14 @@
 
 import io
 import struct
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from smalti import image
-from smalti.errors import FormatError, ImageError, OptionError
+from smalti.errors import FormatError, ImageError, MissingExtraError, OptionError
 from smalti.eval.light import log_rmse, multi_exposure_psnr
 from smalti.image.transfer import linear_to_srgb
 from smalti.textures import (
@@ -102,8 +103,23 @@ def test_damaged_and_large_files_are_refused_in_a_sentence():
         image.load(turned)
 
 
+@pytest.mark.parametrize(
+    ("package", "start", "suffix"),
+    [("OpenEXR", b"\x76\x2f\x31\x01", ".exr"), ("imagecodecs", b"#?RADIANCE\n", ".hdr")],
+)
+def test_without_its_package_a_sentence_names_the_extra(monkeypatch, package, start, suffix):
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    sentence = rf"{suffix} needs {package}, .*: pip install 'smalti\[hdr\]'"
+    with pytest.raises(MissingExtraError, match="reading " + sentence):
+        image.load(start + bytes(40))
+    with pytest.raises(MissingExtraError, match="writing " + sentence):
+        image.to_bytes(made_light(2, 2), suffix)
+
+
 def test_what_takes_pictures_refuses_light_with_the_way_out():
     pytest.importorskip("OpenEXR")
+    with pytest.raises(ImageError, match=r"not 0 \.\. 300; smalti\.image\.tone_map"):
+        image.as_picture(np.array([[0.0, 300.0]]))
     with pytest.raises(ImageError, match=r"linear light .*--format bc6h .*tone_map"):
         image.as_picture(image.to_bytes(made_light(4, 4) / 1e6, ".exr"))
 

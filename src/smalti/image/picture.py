@@ -183,6 +183,8 @@ def _unit(array: np.ndarray, clip: bool) -> np.ndarray:
     hint = ""
     if low >= 0 and high <= 255:
         hint = "; divide by 255, or hand over uint8"
+    elif low >= 0:
+        hint = "; smalti.image.tone_map makes a picture of linear light"
     elif low >= -1 and high <= 1:
         hint = "; (x + 1) / 2 brings a model's [-1, 1] there"
     raise ImageError(f"a picture's values lie in [0, 1], not {low:g} .. {high:g}{hint}")
