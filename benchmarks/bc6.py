@@ -1,9 +1,10 @@
 """BC6H: quality and speed of every effort beside ispc-texcomp, decoded by another's decoder.
 
-    SMALTI_NUM_THREADS=1 python benchmarks/bc6.py data/photos/val > benchmarks/results/DATE-bc6.jsonl
+    SMALTI_NUM_THREADS=1 python benchmarks/bc6.py photos/val made > benchmarks/results/DATE-bc6.jsonl
 
-Two tables, one JSON line an encoder each, and for people on stderr: photographs made into light and
-skies and ramps that are drawn (hdr_pictures.py; there are no HDR photographs that may be passed on).
+A table of each set, one JSON line an encoder, and for people on stderr: a folder of photographs, which
+are made into light, or `made`, skies and ramps that are drawn (hdr_pictures.py; there are no HDR
+photographs that may be passed on).
 `log2_rmse` in stops and `mpsnr` in dB (`smalti.eval.light`) are means over the pictures; `mpix_s` is
 texels a second of processor time in one thread: each picture by every encoder in turn, the median of
 the runs. ispc-texcomp gets its surface ready-made, smalti float16 arrays.
@@ -40,29 +41,33 @@ Encoders = dict[str, tuple[str, Callable[[np.ndarray], Callable[[], bytes]]]]
 
 def main() -> None:
     options = _options()
-    paths = sorted(p for p in options.photographs.iterdir() if p.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise SystemExit(f"{options.photographs} holds no picture ({', '.join(SUFFIXES)})")
+    tables = dict(map(_named, options.sets))
     encoders = _encoders(options.no_packages)
     _write(conditions("cpu") | {"imagecodecs": importlib.metadata.version("imagecodecs")})
-    tables = {
-        f"photographs as light ({options.photographs.parent.name}/{options.photographs.name})": map(
-            photograph, paths
-        ),
-        "made skies and ramps": [sky(512), np.roll(sky(256), 80, axis=1) * 8, ramps(256)],
-    }
     for name, pictures in tables.items():
-        for line in _table(name, [_halves(light) for light in pictures], encoders, options.repeats):
+        for line in _table(name, pictures, encoders, options.repeats):
             _write(line)
             sys.stderr.write("  ".join(f"{value}" for value in line.values()) + "\n")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Quality and speed of the BC6H encoder.")
-    parser.add_argument("photographs", type=Path, help="a folder of 8-bit photographs")
+    parser.add_argument("sets", nargs="+", help="folders of 8-bit photographs, or made")
     parser.add_argument("--no-packages", action="store_true")
     parser.add_argument("--repeats", type=int, default=3)
     return parser.parse_args()
+
+
+def _named(which: str) -> tuple[str, list[np.ndarray]]:
+    """A set's name and pictures."""
+    if which == "made":
+        return "skies and ramps, drawn", [_halves(sky(512)), _halves(sky(256)), _halves(ramps(256))]
+    folder = Path(which)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise SystemExit(f"{folder} holds no picture ({', '.join(SUFFIXES)})")
+    name = f"photographs made into light, {folder.parent.name}/{folder.name}"
+    return name, [_halves(photograph(path)) for path in paths]
 
 
 def _halves(light: np.ndarray) -> np.ndarray:
