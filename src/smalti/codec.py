@@ -79,6 +79,7 @@ class Codec(ABC):
     settings: ClassVar[tuple[str, ...]]  # what `smalti compare --all` runs: "name:field=value,..."
     quick: ClassVar[tuple[str, ...]] = ()  # what it runs without --all; (): the same
     own_devices: ClassVar[tuple[str, ...]] = ()  # kinds that `encode` opens itself: "gpu"
+    for_gpu: ClassVar[bool] = False  # a shader reads single texels of what lies in memory
     exact: ClassVar[bool] = False  # decodes to the same 8-bit picture on every machine
     foreign: ClassVar[tuple[str, ...]] = ()  # suffixes of other formats it writes, ".dds"
     Options: ClassVar[type[EncodeOptions]] = EncodeOptions

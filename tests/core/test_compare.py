@@ -12,9 +12,12 @@ import pytest
 from PIL import Image
 
 import smalti
-from smalti.errors import OptionError
+from smalti.errors import OptionError, WeightsError
 from smalti.eval import report, run
 from smalti.eval.results import Results, Row
+from smalti.eval.verdicts import duels, verdicts
+
+from conftest import run as command
 
 CONTENDERS = (
     "bc7:effort=ultrafast",
@@ -211,50 +214,76 @@ def made_up(codec: str, bpp: float, psnr: float, picture: str = "a") -> Row:
     )
 
 
-def duel(*rows: Row):
-    return Results(Path(), {}, rows, ()).duels()[0]
+def verdict(*rows: Row) -> str:
+    (found,) = verdicts(Results(Path(), {}, rows, ()))
+    return found.sentence
 
 
 def test_a_classical_curve_is_read_at_our_size():
     curve = made_up("jpeg", 1, 30), made_up("jpeg", 4, 40)
-    lost = duel(made_up("bc7", 2, 33), *curve)
-    assert (lost.rival, lost.ahead) == ("jpeg", 0)
+    (lost,) = duels(Results(Path(), {}, (made_up("fsq", 2, 33), *curve), ()))
+    assert (lost.rival, lost.ahead, lost.cheaper) == ("JPEG", 0, False)
     assert lost.gap == pytest.approx(2)  # half-way in log bpp: 35 dB
-    assert "jpeg reaches 35.0 dB at the same size, 2.0 dB more; use jpeg unless" in lost.sentence
-    won = duel(made_up("bc7", 2, 38), *curve)
-    assert won.gap == pytest.approx(-3)
-    assert (
-        "best classical codec, jpeg reaches 35.0 dB at the same size, 3.0 dB less" in won.sentence
-    )
+    assert verdict(made_up("fsq", 2, 33), *curve) == "fsq: JPEG has 2.0 dB more at the same size."
+    won = verdict(made_up("fsq", 2, 38), *curve)
+    assert won == "fsq: 3.0 dB more than JPEG at the same size."
+    assert verdict(made_up("fsq", 2, 35), *curve) == "fsq: as good as JPEG at the same size."
+
+
+def test_all_settings_of_a_codec_are_one_sentence():
+    curve = made_up("jpeg", 1, 30), made_up("jpeg", 4, 40)
+    ours = made_up("fsq", 2, 33), made_up("fsq", 4, 39)
+    assert verdict(*ours, *curve) == "fsq: JPEG has 1.0 to 2.0 dB more at the same size."
+    ours = made_up("fsq", 2, 33), made_up("fsq", 4, 41)
+    mixed = "fsq: from 2.0 dB less to 1.0 dB more than JPEG at the same size."
+    assert verdict(*ours, *curve) == mixed
 
 
 def test_beyond_a_curve_its_nearest_cheaper_setting_counts():
-    found = duel(made_up("bc7", 8, 39), made_up("jpeg", 1, 30), made_up("jpeg", 4, 40))
-    assert found.rival == "jpeg 4"
-    assert "reaches 40.0 dB in 4.00 bpp, 1.0 dB more" in found.sentence
-    none = duel(made_up("bc7", 0.5, 20), made_up("jpeg", 1, 30))
-    assert (none.rival, none.ahead, none.pictures) == ("", 0, 0)
-    assert "no classical setting here is as small; the smallest, jpeg 1," in none.sentence
+    curve = made_up("jpeg", 1, 30), made_up("jpeg", 4, 40)
+    assert verdict(made_up("fsq", 8, 39), *curve) == "fsq: JPEG has 1.0 dB more in no more bits."
+    smaller = verdict(made_up("fsq", 0.5, 20), made_up("jpeg", 1, 30))
+    assert smaller == "fsq: 20.0 dB in 0.50 bpp, smaller than any classical file here."
+    larger = verdict(made_up("fsq", 8, 50), *curve)
+    better = "better than any classical file here that is no larger."
+    assert larger == f"fsq: 50.0 dB in 8.00 bpp, {better}"
 
 
 def test_lossless_is_better_than_any_psnr():
-    found = duel(made_up("bc7", 8, 46), made_up("webp", 4, 50), made_up("png", 6, math.inf))
-    assert found.rival == "png 6"
-    assert found.gap == math.inf
-    assert "png 6 reaches every texel exactly in 6.00 bpp; use png" in found.sentence
+    rivals = made_up("webp", 4, 50), made_up("png", 6, math.inf)
+    (found,) = duels(Results(Path(), {}, (made_up("fsq", 8, 46), *rivals), ()))
+    assert (found.rival, found.gap) == ("PNG", math.inf)
+    sentence = verdict(made_up("fsq", 8, 46), *rivals)
+    assert sentence == "fsq: PNG has every texel exactly in no more bits."
 
 
-def test_duels_are_on_the_same_pictures():
-    found = duel(
-        made_up("bc7", 2, 33),
-        made_up("bc7", 2, 43, "b"),
+def test_verdicts_are_on_the_same_pictures():
+    rows = (
+        made_up("fsq", 2, 33),
+        made_up("fsq", 2, 43, "b"),
         made_up("jpeg", 2, 50),  # could not do picture b
         made_up("webp", 2, 34),
         made_up("webp", 2, 40, "b"),
     )
-    assert found.rival == "webp 2"
+    (found,) = duels(Results(Path(), {}, rows, ()))
+    assert (found.rival, found.ahead, found.pictures) == ("WebP", 1, 2)
     assert found.gap == pytest.approx(-1)  # 37 dB against 38
-    assert found.sentence.endswith("It is ahead on 1 of 2 pictures.")
+
+
+def test_gpu_formats_are_compared_with_each_other():
+    rows = (
+        made_up("bc7", 8, 46),
+        made_up("latent-texture", 3, 33),
+        made_up("neural-texture", 4, 31),
+        made_up("jpeg", 2, 50),
+    )
+    more = "latent-texture has more, 33.0 dB in 3.00"
+    assert [each.sentence for each in verdicts(Results(Path(), {}, rows, ()))] == [
+        "bc7: 46.0 dB in 8.00 bpp, the best quality of the GPU formats here.",
+        "latent-texture: 33.0 dB in 3.00 bpp, the smallest of the GPU formats here.",
+        f"neural-texture: 31.0 dB in 4.00 bpp; among GPU formats {more}.",
+    ]
+    assert not verdicts(Results(Path(), {}, (rows[0], rows[-1]), ()))  # nothing to compare with
 
 
 def embedded(page: str) -> dict:
@@ -278,8 +307,9 @@ def test_the_report_is_one_file_with_everything_in_it(compared):
         assert (shown["bytes"], shown["bpp"]) == (row.bytes, row.bpp)
         assert float(shown["psnr"]) == row.psnr
         assert shown["ssim"] == row.ssim
-    assert len(data["failures"]) == 2
-    assert [d["sentence"] for d in data["duels"]] == compared.verdicts()
+    assert len(data["failures"]) == 1
+    assert data["failures"][0]["who"] == "JPEG (2 settings)"
+    assert data["failures"][0]["pictures"] == ["clear"]
     assert [group["label"] for group in data["groups"]] == [
         "All 2 pictures",
         "1 picture that every codec took",
@@ -292,6 +322,9 @@ def test_the_report_shows_the_pixels_of_the_files(compared):
         original = np.asarray(Image.open(compared.sources[picture["name"]]))
         assert psnr_by_hand(original, pixels(picture["original"])) == math.inf
         for contender, uri in picture["decoded"].items():
+            if not uri:  # equal to the original
+                assert contender == "png"
+                continue
             (row,) = (
                 row
                 for row in compared.rows
@@ -302,7 +335,7 @@ def test_the_report_shows_the_pixels_of_the_files(compared):
 
 def pixels(uri: str) -> np.ndarray:
     head, _, code = uri.partition(",")
-    assert head == "data:image/webp;base64"
+    assert head in ("data:image/webp;base64", "data:image/jpeg;base64")
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(code))))
 
 
@@ -311,23 +344,30 @@ def test_a_page_too_large_shows_crops_of_the_most_detailed_place(tmp_path, monke
     levels = rng.integers(0, 4, (400, 600, 3), np.uint8)
     levels[208:328, 304:424] = rng.integers(0, 256, (120, 120, 3))
     Image.fromarray(levels).save(tmp_path / "a.png")
-    results = run.compare([tmp_path / "a.png"], ["png"], tmp_path / "out")
-    monkeypatch.setattr(report, "PIXEL_BUDGET", 300_000)
+    results = run.compare([tmp_path / "a.png"], ["bc7:effort=ultrafast"], tmp_path / "out")
+    monkeypatch.setattr(report, "PAGE_BYTES", 300_000)
     path = report.write_report(results, tmp_path / "out")
-    assert path.stat().st_size < 400_000
+    assert path.stat().st_size < 300_000
     (picture,) = embedded(path.read_text())["pictures"]
     crop = picture["crop"]
     bottom, right = crop["top"] + crop["height"], crop["left"] + crop["width"]
     assert crop["top"] <= 208 < 328 <= bottom
     assert crop["left"] <= 304 < 424 <= right
     assert 128 <= crop["height"] < 400
-    part = levels[crop["top"] : bottom, crop["left"] : right]
-    for uri in (picture["original"], picture["decoded"]["png"]):
-        assert np.array_equal(pixels(uri), part)
+    assert np.array_equal(
+        pixels(picture["original"]), levels[crop["top"] : bottom, crop["left"] : right]
+    )
+    assert pixels(picture["decoded"]["bc7:effort=ultrafast"]).shape == (
+        crop["height"],
+        crop["width"],
+        3,
+    )
+    whole = report.write_report(results, tmp_path / "full", full=True)
+    assert embedded(whole.read_text())["pictures"][0]["crop"]["height"] == 400
 
 
 def test_a_page_that_is_still_too_large_shows_some_of_the_pictures(compared, monkeypatch, tmp_path):
-    monkeypatch.setattr(report, "PIXEL_BUDGET", 1)
+    monkeypatch.setattr(report, "PAGE_BYTES", 1)
     data = embedded(report.write_report(compared, tmp_path / "new").read_text())
     assert len(data["pictures"]) == 1
     assert {row["picture"] for row in data["rows"]} == {"opaque", "clear"}
@@ -339,3 +379,96 @@ def test_names_cannot_break_the_page(tmp_path):
     page = report.write_report(results, tmp_path / "out").read_text()
     assert "<script>alert" not in page
     assert embedded(page)["names"] == ["<script>alert(1)<!--"]
+
+
+def test_the_page_opens_on_a_pair_that_shows_a_difference():
+    rows = (
+        made_up("jpeg", 2, 30),
+        made_up("fsq", 2, 31),  # hardly another picture
+        made_up("jpeg", 2, 30, "b"),
+        made_up("fsq", 2.4, 36, "b"),
+        made_up("png", 2.5, math.inf, "b"),
+        made_up("bc7", 2, 20, "b"),  # a GPU format
+    )
+    found = report.opening(Results(Path(), {}, rows, ()), ["a", "b"])
+    assert found == {"picture": 1, "left": "jpeg:quality=2", "right": "fsq:quality=2.4"}
+    alone = report.opening(Results(Path(), {}, rows[:2], ()), ["a"])
+    assert alone == {"picture": 0, "left": "original", "right": "jpeg:quality=2"}
+
+
+def test_fourteen_colours_differ_in_light_and_dark():
+    css = (Path(report.__file__).parent / "page" / "page.css").read_text()
+    light, dark = css.split("prefers-color-scheme: dark")
+    for theme in (light, dark):
+        found = re.findall(r"--(?:ours|classical)-\d: #(\w{6})", theme)
+        assert len(set(found)) == 14
+        colours = np.array([oklab(text) for text in found])
+        apart = np.linalg.norm(colours[:, None] - colours[None], axis=2) + 9 * np.eye(14)
+        assert apart.min() > 0.12  # six times what is just noticeable
+
+
+def oklab(text: str) -> np.ndarray:
+    """Björn Ottosson 2020, of an sRGB colour in six digits."""
+    levels = np.array([int(text[i : i + 2], 16) for i in (0, 2, 4)]) / 255
+    linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    cones = [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+    lab = [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+    return np.array(lab) @ np.cbrt(np.array(cones) @ linear)
+
+
+def test_settings_that_nothing_can_do_are_refused_before_anything_runs(tmp_path):
+    picture = save(tmp_path / "a.png", 3)
+    with pytest.raises(OptionError, match="unknown effort of bc7 'slow'"):
+        run.compare([picture], ["bc7:effort=slow"], tmp_path / "out")
+    with pytest.raises(OptionError, match="no metric 'lpips'; known: psnr, ssim, ms-ssim"):
+        run.compare([picture], ["png"], tmp_path / "out", measured=["lpips"])
+    with pytest.raises(WeightsError, match="no weights 'mine'"):
+        run.compare([picture], ["fsq:weights=mine"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_chosen_metrics_are_measured_and_others_later(tmp_path):
+    picture, out = save(tmp_path / "a.png", 3), tmp_path / "out"
+    (row,) = run.compare([picture], ["jpeg"], out, measured=["psnr"]).rows
+    assert row.psnr > 20
+    assert math.isnan(row.ssim)
+    (row,) = run.compare([picture], ["jpeg"], out).rows
+    assert row.ssim > 0.5
+
+
+def test_the_command_says_what_failed_and_exits_with_1(tmp_path, monkeypatch, capsys):
+    opaque, clear = save(tmp_path / "opaque.png", 3), save(tmp_path / "clear.png", 4)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    out = ["--out", str(tmp_path / "out")]
+    code, _, error = command(monkeypatch, capsys, "compare", opaque, "--codecs", "png", *out)
+    assert (code, error) == (0, "")
+    words = ("compare", opaque, clear, "--codecs", "png", "jpeg", *out)
+    code, _, error = command(monkeypatch, capsys, *words)
+    assert code == 1
+    assert "JPEG failed on clear: JPEG has no alpha" in error
+    code, table, error = command(
+        monkeypatch, capsys, "compare", broken, opaque, "--codecs", "png", *out
+    )
+    assert code == 1
+    assert "every codec failed on broken: " in error
+    assert "png " in table  # the rest was done
+
+
+def test_a_fault_of_one_codec_does_not_end_the_run(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError("division by zero")
+
+    picture = save(tmp_path / "a.png", 3)
+    monkeypatch.setattr("smalti.codecs.bc7.Bc7.encode", fail)
+    results = run.compare([picture], ["bc7", "png"], tmp_path / "out")
+    assert [row.error for row in results.rows] == ["ZeroDivisionError: division by zero", ""]
+    assert results.unfinished() == [("bc7", ["a"], "ZeroDivisionError: division by zero")]

@@ -16,6 +16,8 @@ def compare(
     *,
     codecs: tuple[str, ...] = (),
     all: bool = False,
+    metrics: tuple[str, ...] = ("psnr", "ssim", "ms-ssim"),
+    full: bool = False,
     out: Path = Path("smalti-compare"),
     device: str = "cpu",
     threads: int | None = None,
@@ -29,6 +31,8 @@ def compare(
         codecs: Which to run, with settings if wanted: bc7:effort=best jpeg:quality=80
             (default: every codec and baseline at a few quick settings).
         all: Run every codec and baseline at all of its usual settings; takes several times as long.
+        metrics: Which to measure: psnr ssim ms-ssim (default: all; PSNR alone takes least time).
+        full: The page shows all pictures whole; without, it stays under 5 MB and shows crops.
         out: Folder for the page and every compressed file.
         device: Where models run: cpu, cuda or mps.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
@@ -51,24 +55,33 @@ def compare(
             codecs or contenders,
             out,
             device=device,
+            measured=metrics,
             on_progress=table.progress,
             on_mean=table.add,
         )
-    code = _conclude(results)
+    code = _conclude(results, named=bool(codecs))
     if left_out and not codecs:
         missing = machine.extras()[1]
         show.note(f"without {', '.join(left_out)}, {machine.not_installed(missing)}")
     with show.progress() as bar:
-        page = report.write_report(results, out, device=device, on_progress=bar)
+        page = report.write_report(results, out, device=device, full=full, on_progress=bar)
     show.note(f"report: {page.resolve()}")
     return code
 
 
-def _conclude(results: "Results") -> int:
-    """The verdicts; 1 if a picture could not be read."""
-    for sentence in results.verdicts():
-        show.note(sentence)
-    unread = {row.error for row in results.failures if row.channels == 0}
-    for sentence in sorted(unread):
-        show.error(sentence)
-    return 1 if unread else 0
+def _conclude(results: "Results", *, named: bool) -> int:
+    """Say who is ahead, and what could not be done; the exit code.
+
+    1 if a picture could not be read, or a codec that was `named` could not do one, or a codec none.
+    That JPEG has no alpha is no failure of a comparison of everything.
+    """
+    from smalti.eval.verdicts import verdicts
+
+    for verdict in verdicts(results):
+        show.note(verdict.sentence)
+    for who, pictures, error in results.unfinished():
+        some = ", ".join(pictures[:3]) + (f" and {len(pictures) - 3} more" * (len(pictures) > 3))
+        show.error(f"{who} failed on {some}: {error}")
+    failed = {row.contender for row in results.failures} - results.whole.keys()
+    unread = any(row.channels == 0 for row in results.failures)
+    return 1 if unread or failed or (named and results.failures) else 0

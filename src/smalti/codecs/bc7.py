@@ -52,6 +52,7 @@ class Bc7(Codec):
         "nelder-mead": "mode 6 alone, ends moved by a simplex: to learn from",
     }
     channels: ClassVar[tuple[int, ...]] = (3, 4)
+    for_gpu: ClassVar[bool] = True
     settings: ClassVar[tuple[str, ...]] = ("bc7:effort=fast", "bc7:effort=best")
     own_devices: ClassVar[tuple[str, ...]] = ("gpu",)
     exact: ClassVar[bool] = True

@@ -41,6 +41,7 @@ class HashTexture(TextureCodec):
     efforts: ClassVar[Mapping[str, str]] = {
         name: f"{steps:,} steps" for name, steps in STEPS.items()
     }
+    for_gpu: ClassVar[bool] = True
     settings: ClassVar[tuple[str, ...]] = (
         "hash-texture:preset=tiny,effort=ultrafast",
         "hash-texture:bits=6,effort=ultrafast",

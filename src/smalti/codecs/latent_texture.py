@@ -53,6 +53,7 @@ class LatentTexture(TextureCodec):
     efforts: ClassVar[Mapping[str, str]] = {
         name: f"{steps:,} steps" for name, steps in STEPS.items()
     }
+    for_gpu: ClassVar[bool] = True
     settings: ClassVar[tuple[str, ...]] = (
         "latent-texture:effort=ultrafast",
         "latent-texture:bits=6,effort=fast",

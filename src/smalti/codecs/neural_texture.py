@@ -40,6 +40,7 @@ class NeuralTextureCodec(Codec):
     efforts: ClassVar[Mapping[str, str]] = {
         name: f"{steps:,} rounds" for name, steps in ROUNDS.items()
     }
+    for_gpu: ClassVar[bool] = True
     settings: ClassVar[tuple[str, ...]] = ("neural-texture:effort=fast",)
     quick: ClassVar[tuple[str, ...]] = ("neural-texture:effort=ultrafast",)
     Options: ClassVar[type[EncodeOptions]] = NeuralTextureOptions

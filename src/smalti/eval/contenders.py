@@ -101,7 +101,8 @@ def resolve(text: str) -> Contender:
     """A contender from "codec:field=value,...".
 
     Raises:
-        OptionError: an unknown codec, field or value.
+        OptionError: an unknown codec, field or value, an effort that the codec does not have.
+        WeightsError: its weights are not here.
     """
     name, given = settings.split(text)
     if name in BASELINES:
@@ -109,7 +110,10 @@ def resolve(text: str) -> Contender:
     if name not in registry.CODECS:
         known = [*registry.CODECS, *BASELINES]
         raise OptionError(unknown("codec", name, known, listing="smalti list shows all"))
-    return Contender(text, *api.resolve(text))
+    codec, options = api.resolve(text)
+    api.options_of(codec, options)
+    codec.weights_file()
+    return Contender(text, codec, options)
 
 
 def encode(
@@ -128,9 +132,8 @@ def encode(
         SmaltiError: the contender cannot do this picture.
     """
     if not contender.is_baseline:
-        return api.encode(
-            image, contender.codec, device=device, on_step=on_step, options=contender.options
-        )
+        options = {"device": device} | contender.options
+        return api.encode(image, contender.codec, on_step=on_step, options=options)
     codec = contender.codec
     if image.shape[2] not in codec.channels:  # alpha
         least = int(image[..., -1].min())

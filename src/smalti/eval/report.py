@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,25 +15,21 @@ from PIL import Image
 from smalti.codec import Size, Window
 from smalti.eval.contenders import decode, resolve
 from smalti.eval.log import json_number
-from smalti.eval.results import Results, Row, mean, title
+from smalti.eval.results import Mean, Results, Row, mean
+from smalti.eval.verdicts import verdicts
 from smalti.files import write_atomically
 from smalti.image import as_picture, to_uint8
 
 FILE = "report.html"
-PIXEL_BUDGET = 22_000_000  # bytes of embedded pictures, as base64
-CROP_SIDES = (
-    4096,
-    1024,
-    768,
-    640,
-    512,
-    448,
-    384,
-    320,
-    256,
-    192,
-    128,
-)  # texels; the largest that fits the budget
+PAGE_BYTES = 5_000_000  # of the whole page, unless it is `full`
+LARGEST_CROP, SMALLEST_CROP, CROP_STEP = 65536, 112, 16  # texels, each side
+HELD_BYTES = 2**28  # of pictures decoded for the page
+SHOWN_BY_BROWSERS = {".jpg": "jpeg", ".webp": "webp", ".avif": "avif"}
+ALIKE = 1.25  # times the bits at most: sizes of a pair that the page opens on
+VISIBLE = 38.0  # dB; above, nobody sees what is missing
+TELLING = 2.0  # dB between two pictures that look different
+
+OnProgress = Callable[[int, int, str], None]
 
 
 def write_report(
@@ -40,35 +37,42 @@ def write_report(
     folder: Path,
     *,
     device: str = "cpu",
-    on_progress: Callable[[int, int, str], None] = lambda done, total, text: None,
+    full: bool = False,
+    on_progress: OnProgress = lambda done, total, text: None,
 ) -> Path:
     """Write `folder/report.html`, whole or not at all.
 
-    The page has the curves, the table, the verdicts, and a viewer with the original and what every
-    file decodes to, losslessly. The compressed files are decoded anew for it where `compare` has not just done so. Where the pictures
-    are too many or too large for a page of about 25 MB, the viewer has a crop around the most
-    detailed place of each, and at worst not every picture; the page says so. The numbers are
-    always those of whole pictures, all of them.
+    The page has a viewer with the original and what every file decodes to, the curves, a sentence
+    for each of our codecs, and the table. JPEG, WebP and AVIF files stand in it as they are, what
+    others decode to as lossless WebP; they are decoded anew where `compare` has not just done so.
+    Where that is too much for a page of 5 MB, the viewer has a crop around the most detailed place
+    of each picture, and at worst not every picture; the page says so. The numbers are always those
+    of whole pictures, all of them.
 
     Args:
         results: what `compare` returned.
         folder: where to; made if missing.
         device: where our codecs decode.
+        full: all pictures whole, however large the page.
         on_progress: called with (pictures done, pictures in all, what is being done).
 
     Raises:
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    parts = Path(__file__).parent / "page"
+    read = {path.name: path.read_text(encoding="utf-8") for path in parts.iterdir()}
     content = _numbers(results)
-    content["pictures"] = _pictures(results, device, on_progress)
-    parts = Path(__file__).parent
     # The colour map inferno of Smith and van der Walt (CC0): 256 colours, six digits each.
-    content["inferno"] = "".join((parts / "inferno.hex").read_text(encoding="utf-8").split())
-    page = (parts / "report.html").read_text(encoding="utf-8")
+    content["inferno"] = "".join(read["inferno.hex"].split())
+    taken = len(_safe_json(content).encode()) + sum(len(text.encode()) for text in read.values())
+    budget = math.inf if full else max(PAGE_BYTES - taken, 0)
+    content["pictures"] = _pictures(results, device, budget, on_progress)
+    content["opening"] = opening(results, [each["name"] for each in content["pictures"]])
+    page = read["page.html"]
     for placeholder, text in {
-        "/*STYLE*/": (parts / "report.css").read_text(encoding="utf-8"),
-        "/*SCRIPT*/": (parts / "report.js").read_text(encoding="utf-8"),
+        "/*STYLE*/": read["page.css"],
+        "/*SCRIPT*/": "\n".join(read[name] for name in ("data.js", "viewer.js", "numbers.js")),
         "/*DATA*/": _safe_json(content),
     }.items():
         page = page.replace(placeholder, text, 1)
@@ -105,10 +109,10 @@ def _numbers(results: Results) -> dict[str, Any]:
             {key: value for key, value in _plain(row).items() if key not in hidden} for row in whole
         ],
         "failures": [
-            {"picture": row.picture, "codec": title(row.codec), "error": row.error}
-            for row in results.failures
+            {"who": who, "pictures": pictures, "error": error}
+            for who, pictures, error in results.unfinished()
         ],
-        "duels": [_plain(duel) for duel in results.duels()],
+        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts(results)],
     }
 
 
@@ -120,60 +124,105 @@ def _plain(record: Any) -> dict[str, Any]:
     return {key: json_number(value) for key, value in dataclasses.asdict(record).items()}
 
 
+def opening(results: Results, names: list[str]) -> dict[str, Any]:
+    """What the page shows first, of the pictures in it: {"picture": number, "left", "right"}.
+
+    The first picture on which ours is visibly ahead of a classical codec at about its size, and the
+    two that differ most; without one the first with any such difference; without that the original
+    beside the worst.
+    """
+    if not names:
+        return {}
+    pairs: list[tuple[int, float, str, str]] = []  # picture, dB that ours is ahead, contenders
+    for number, name in enumerate(names):
+        means = [mean([row]) for row in results.rows if row.picture == name and not row.error]
+        pairs += [
+            (number, ours.psnr - theirs.psnr, theirs.contender, ours.contender)
+            for theirs in means
+            for ours in means
+            if theirs.classical and not ours.classical and _comparable(theirs, ours)
+        ]
+    ahead = [pair for pair in pairs if pair[1] >= TELLING]
+    if telling := ahead or [pair for pair in pairs if abs(pair[1]) >= TELLING]:
+        number, _, left, right = min(telling, key=lambda pair: (pair[0], -abs(pair[1])))
+        return {"picture": number, "left": left, "right": right}
+    rows = [row for row in results.rows if row.picture == names[0] and not row.error]
+    worst = min(rows, key=lambda row: row.psnr)
+    return {"picture": 0, "left": "original", "right": worst.contender}
+
+
+def _comparable(theirs: Mean, ours: Mean) -> bool:
+    alike = 1 / ALIKE <= theirs.bpp / ours.bpp <= ALIKE
+    seen = min(theirs.psnr, ours.psnr) < VISIBLE and math.inf not in (theirs.psnr, ours.psnr)
+    return alike and seen and not ours.for_gpu
+
+
 def _pictures(
-    results: Results, device: str, on_progress: Callable[[int, int, str], None]
+    results: Results, device: str, budget: float, on_progress: OnProgress
 ) -> list[dict[str, Any]]:
-    """Originals and decoded pictures as data URIs, within the budget."""
+    """Originals and decoded pictures as data URIs, within the budget.
+
+    Bytes grow with the area of the crops: what came out at one side says which to try next.
+    """
     rows: dict[str, list[Row]] = {}
     for row in results.rows:
         if not row.error:
             rows.setdefault(row.picture, []).append(row)
-    side, names = _choose_crops(results, rows)
-    embedded = []
-    for number, name in enumerate(names):
-        on_progress(number, len(names), f"report: {name}")
-        x = to_uint8(as_picture(results.sources[name]))
-        crop = _most_detailed(x, side)
-        first = rows[name][0]
-        embedded.append(
-            {
-                "name": name,
-                "width": first.width,
-                "height": first.height,
-                "channels": first.channels,
-                "crop": crop._asdict(),
-                "original": _data_uri(x, crop),
-                "decoded": {
-                    row.contender: _data_uri(_decoded(row, results, device), crop)
-                    for row in rows[name]
-                },
-            }
-        )
-    return embedded
-
-
-def _choose_crops(results: Results, rows: dict[str, list[Row]]) -> tuple[int, list[str]]:
-    """The side of the crops, and the pictures to embed.
-
-    What a codec leaves of a picture is seldom larger, losslessly, than the picture itself: the
-    originals tell how much the decoded ones take.
-    """
-    needed: dict[str, int] = {}
-    for side in CROP_SIDES:
-        needed = {}
-        for name in rows:
-            x = to_uint8(as_picture(results.sources[name]))
-            size = len(_data_uri(x, _most_detailed(x, side)))
-            needed[name] = size * (1 + len(rows[name]))
-            if sum(needed.values()) > PIXEL_BUDGET:
+    held = Results(results.folder, results.sources, results.rows, (), dict(results.decoded))
+    side = LARGEST_CROP
+    while True:
+        embedded: list[dict[str, Any]] = []
+        size = 0
+        for number, (name, of_picture) in enumerate(rows.items()):
+            on_progress(number, len(rows), f"report: {name}")
+            embedded.append(_picture(held, of_picture, side, device))
+            size += _size(embedded[-1])
+            if size > budget:
                 break
-        else:
-            return side, list(rows)
-    fitting = max(1, PIXEL_BUDGET * len(needed) // sum(needed.values()))
-    names = list(rows)
-    return CROP_SIDES[-1], [
-        names[i * len(names) // fitting] for i in range(min(fitting, len(names)))
-    ]
+        if size <= budget:
+            return embedded
+        if side == SMALLEST_CROP:  # too many pictures even so: the first for which there is room
+            return embedded[: max(1, len(embedded) - 1)]
+        longest = max(max(each["crop"]["height"], each["crop"]["width"]) for each in embedded)
+        share = budget / (size * len(rows) / len(embedded))
+        side = min(int(longest * math.sqrt(share)), longest - 1) // CROP_STEP * CROP_STEP
+        side = max(side, SMALLEST_CROP)
+
+
+def _picture(results: Results, rows: list[Row], side: int, device: str) -> dict[str, Any]:
+    first = rows[0]
+    x = to_uint8(as_picture(results.sources[first.picture]))
+    crop = _most_detailed(x, side)
+    return {
+        "name": first.picture,
+        "width": first.width,
+        "height": first.height,
+        "channels": first.channels,
+        "crop": crop._asdict(),
+        "original": _data_uri(x, crop),
+        "decoded": {row.contender: _shown(row, crop, results, device) for row in rows},
+    }
+
+
+def _size(picture: dict[str, Any]) -> int:
+    return len(picture["original"]) + sum(map(len, picture["decoded"].values()))
+
+
+def _shown(row: Row, crop: Window, results: Results, device: str) -> str:
+    """A data URI; "" for what is equal to the original."""
+    if row.psnr == math.inf:
+        return ""
+    if _as_it_is(row, crop):
+        path = results.folder / row.file
+        return _base64(SHOWN_BY_BROWSERS[path.suffix], path.read_bytes())
+    return _data_uri(_decoded(row, results, device), crop)
+
+
+def _as_it_is(row: Row, crop: Window) -> bool:
+    """Whether a browser shows the file itself, whole or cut to the crop."""
+    # Where it is large for what is shown of it, a crop takes less.
+    small = row.bytes <= crop.height * crop.width
+    return small and Path(row.file).suffix in SHOWN_BY_BROWSERS
 
 
 def _most_detailed(x: np.ndarray, side: int) -> Window:
@@ -198,11 +247,16 @@ def _most_detailed(x: np.ndarray, side: int) -> Window:
 
 
 def _decoded(row: Row, results: Results, device: str) -> np.ndarray:
-    if (held := results.decoded.get((row.picture, row.contender))) is not None:
-        return held
+    """The whole picture, kept for the next size of crop while there is room."""
+    key = (row.picture, row.contender)
+    if (known := results.decoded.get(key)) is not None:
+        return known
     size = Size(row.channels, row.height, row.width)
     data = (results.folder / row.file).read_bytes()
-    return decode(data, resolve(row.contender), size, device=device)
+    x_hat = decode(data, resolve(row.contender), size, device=device)
+    if sum(each.nbytes for each in results.decoded.values()) + x_hat.nbytes <= HELD_BYTES:
+        results.decoded[key] = x_hat
+    return x_hat
 
 
 def _data_uri(levels: np.ndarray, crop: Window) -> str:
@@ -211,9 +265,13 @@ def _data_uri(levels: np.ndarray, crop: Window) -> str:
     part = np.ascontiguousarray(levels[top : top + height, left : left + width])
     buffer = io.BytesIO()
     Image.fromarray(part[:, :, 0] if part.shape[2] == 1 else part).save(
-        buffer, "WEBP", lossless=True, quality=0, method=1
+        buffer, "WEBP", lossless=True, quality=50, method=4
     )
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return _base64("webp", buffer.getvalue())
+
+
+def _base64(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _safe_json(content: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a comparison found: rows, means over pictures, and where a classical codec is better."""
+"""What a comparison found: rows, and means over pictures."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from smalti import registry
-from smalti.codec import Codec, Resizes, Samples, TrainedCodec
+from smalti.codec import Codec, Resizes, Samples
 from smalti.eval.baselines import BASELINES
-
-SAME_PSNR = 0.05  # dB; closer than this counts as equal
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ class Mean:
     label: str  # the contender for people
     series: str
     classical: bool
+    for_gpu: bool  # a shader reads single texels of it
     random_access: bool  # reads single texels or windows without decoding the rest
     any_size: bool  # decodes at sizes other than the picture's
     bpp: float  # all bits / all texels
@@ -66,18 +65,6 @@ class Mean:
     pictures: int
     exact: int  # pictures decoded equal to the original
     failed: int
-
-
-@dataclass(frozen=True)
-class Duel:
-    """One of our contenders against the best that the classical codecs do at its size."""
-
-    contender: str
-    rival: str  # label of the classical codec, or "" if none is as small
-    gap: float  # dB that the rival is ahead; NaN without a rival, inf if only one is exact
-    ahead: int  # pictures on which the contender is ahead of a rival of its size
-    pictures: int  # pictures on which there is one
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -97,21 +84,21 @@ class Results:
 
     def means(self) -> list[Mean]:
         """A mean for each contender that got through at least one picture, in their order."""
-        return [mean(rows, len(self._of[key]) - len(rows)) for key, rows in self._whole.items()]
+        return [mean(rows, len(self._of[key]) - len(rows)) for key, rows in self.whole.items()]
 
-    def duels(self) -> list[Duel]:
-        """Each of our contenders against the classical codecs on the same pictures.
-
-        At the contender's bpp a classical curve is interpolated linearly in log bpp between its
-        two neighbouring settings; beyond its largest setting that one counts, at fewer bits.
-        """
-        classical = [rows for rows in self._whole.values() if rows[0].codec in BASELINES]
-        ours = [rows for rows in self._whole.values() if rows[0].codec not in BASELINES]
-        return [_duel(rows, classical) for rows in ours] if classical else []
-
-    def verdicts(self) -> list[str]:
-        """The sentences of `duels`."""
-        return [duel.sentence for duel in self.duels()]
+    def unfinished(self) -> list[tuple[str, list[str], str]]:
+        """Who could not do which pictures, and why; what has one reason stands together."""
+        settings: dict[tuple[str, str], dict[str, None]] = {}
+        pictures: dict[tuple[str, str], dict[str, None]] = {}
+        for row in self.failures:
+            # A picture that cannot be read fails every contender, for a reason of its own.
+            key = ("" if row.channels == 0 else title(row.codec), row.error)
+            settings.setdefault(key, {})[row.label] = None
+            pictures.setdefault(key, {})[row.picture] = None
+        return [
+            (_who(name, list(settings[name, error])), list(pictures[name, error]), error)
+            for name, error in settings
+        ]
 
     @cached_property
     def _of(self) -> dict[str, list[Row]]:
@@ -121,7 +108,7 @@ class Results:
         return grouped
 
     @cached_property
-    def _whole(self) -> dict[str, list[Row]]:
+    def whole(self) -> dict[str, list[Row]]:
         """Contender -> its rows without an error, if it has any."""
         whole = {key: [row for row in rows if not row.error] for key, rows in self._of.items()}
         return {key: rows for key, rows in whole.items() if rows}
@@ -141,6 +128,7 @@ def mean(rows: Sequence[Row], failed: int = 0) -> Mean:
         label=first.label,
         series=first.series,
         classical=first.codec in BASELINES,
+        for_gpu=cls.for_gpu,
         random_access=issubclass(cls, Samples),
         any_size=issubclass(cls, Resizes),
         bpp=8 * sum(row.bytes for row in rows) / texels,
@@ -173,113 +161,7 @@ def _average(values: Iterable[float]) -> float:
     return sum(defined) / len(defined) if defined else math.nan
 
 
-def _duel(ours: list[Row], classical: list[list[Row]]) -> Duel:
-    own = mean(ours)
-    curves = _curves(classical, {row.picture for row in ours})
-    rival = _best_at(own, curves)
-    ahead = contested = 0
-    for row in ours:
-        alone = mean([row])
-        other = _best_at(alone, _curves(classical, {row.picture}))
-        if other is not None and not _cheaper_and_worse(alone, other):
-            contested += 1
-            ahead += _gap(alone, other) < -SAME_PSNR
-    gap = _gap(own, rival) if rival else math.nan
-    start = f"{own.label} ({own.bpp:.2f} bpp, {_quality(own.psnr)}): "
-    if not curves:
-        sentence = start + "no classical codec here takes all of its pictures."
-    elif rival is None:
-        smallest = min((point for curve in curves for point in curve), key=lambda m: m.bpp)
-        sentence = start + (
-            f"no classical setting here is as small; the smallest, {smallest.label}, "
-            f"reaches {_quality(smallest.psnr)} in {smallest.bpp:.2f} bpp."
-        )
-    elif _cheaper_and_worse(own, rival):
-        sentence = start + (
-            f"no classical setting here is as large; {rival.label} reaches {_quality(rival.psnr)} "
-            f"in {rival.bpp:.2f} bpp."
-        )
-        rival, gap = None, math.nan
-    else:
-        sentence = start + _verdict(own, rival, gap)
-    if len(ours) > 1 and contested:
-        small = "" if contested == len(ours) else " where one is of its size"
-        sentence += f" It is ahead on {ahead} of {contested} pictures{small}."
-    return Duel(own.contender, rival.label if rival else "", gap, ahead, contested, sentence)
-
-
-def _curves(classical: list[list[Row]], pictures: set[str]) -> list[list[Mean]]:
-    """Classical means over exactly these pictures, a curve for each series, by bpp."""
-    curves: dict[str, list[Mean]] = {}
-    for rows in classical:
-        shared = [row for row in rows if row.picture in pictures]
-        if len(shared) == len(pictures):
-            curves.setdefault(shared[0].series, []).append(mean(shared))
-    return [sorted(curve, key=lambda m: m.bpp) for curve in curves.values()]
-
-
-@dataclass(frozen=True)
-class _Point:
-    """What a classical codec reaches."""
-
-    label: str
-    series: str
-    bpp: float
-    psnr: float
-
-
-def _best_at(own: Mean, curves: list[list[Mean]]) -> _Point | None:
-    """The best that any curve reaches in at most the bits of `own`."""
-    points = [point for curve in curves if (point := _at(own.bpp, curve)) is not None]
-    return max(points, key=lambda point: (point.psnr, -point.bpp), default=None)
-
-
-def _at(bpp: float, curve: list[Mean]) -> _Point | None:
-    within = [m for m in curve if m.bpp <= bpp]
-    beyond = [m for m in curve if m.bpp > bpp and m.psnr < math.inf]
-    if not within:
-        return None
-    best = max(within, key=lambda m: (m.psnr, -m.bpp))
-    if beyond and within[-1].psnr < math.inf:
-        low, high = within[-1], beyond[0]
-        share = math.log(bpp / low.bpp) / math.log(high.bpp / low.bpp)
-        psnr = low.psnr + share * (high.psnr - low.psnr)
-        if psnr > best.psnr:
-            return _Point(curve[0].series, curve[0].series, bpp, psnr)
-    return _Point(best.label, best.series, best.bpp, best.psnr)
-
-
-def _gap(own: Mean, rival: _Point) -> float:
-    return 0.0 if own.psnr == rival.psnr else rival.psnr - own.psnr
-
-
-def _cheaper_and_worse(own: Mean, rival: _Point) -> bool:
-    """No contest: fewer bits buy less."""
-    return rival.bpp < own.bpp and _gap(own, rival) < -SAME_PSNR
-
-
-def _verdict(own: Mean, rival: _Point, gap: float) -> str:
-    size = "at the same size" if rival.bpp == own.bpp else f"in {rival.bpp:.2f} bpp"
-    reach = f"{rival.label} reaches {_quality(rival.psnr)} {size}"
-    if gap > SAME_PSNR:
-        more = f", {gap:.1f} dB more" if gap < math.inf else ""
-        return f"{reach}{more}; use {rival.series}{_unless(own)}."
-    if gap >= -SAME_PSNR:
-        return f"{reach}, no better and no worse."
-    less = f", {-gap:.1f} dB less" if gap > -math.inf else ""
-    return f"the best classical codec, {reach}{less}."
-
-
-def _unless(own: Mean) -> str:
-    reasons = []
-    if own.random_access:
-        reasons.append("random access to its texels")
-    if own.any_size:
-        reasons.append("to decode at any size")
-    if issubclass(codec_class(own.codec), TrainedCodec):
-        reasons.append("its latents or tokens")
-    return f" unless you need {' or '.join(reasons)}" if reasons else ""
-
-
-def _quality(psnr: float) -> str:
-    return "every texel exactly" if psnr == math.inf else f"{psnr:.1f} dB"
+def _who(name: str, labels: list[str]) -> str:
+    if not name:
+        return "every codec"
+    return labels[0] if len(labels) == 1 else f"{name} ({len(labels)} settings)"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
@@ -24,6 +25,7 @@ __all__ = ["compare", "default_contenders"]
 
 WARM_UP_SIDE = 32  # texels
 HELD_PICTURES = 16  # in memory; of more, each is read anew for every contender
+METRICS = ("psnr", "ssim", "ms-ssim")  # PSNR is always measured: every verdict needs it
 HELD_DECODED = 2**28  # bytes of decoded pictures, kept for the page
 
 OnProgress = Callable[[int, int, str], None]
@@ -35,6 +37,7 @@ def compare(
     folder: Path,
     *,
     device: str = "cpu",
+    measured: Sequence[str] = METRICS,
     on_progress: OnProgress = lambda done, total, text: None,
     on_mean: Callable[[Mean], None] = lambda mean: None,
 ) -> Results:
@@ -55,6 +58,7 @@ def compare(
         contenders: "codec" or "codec:field=value,...", of the registry or a baseline.
         folder: for the files and the results; made if missing.
         device: where our codecs run, a torch device. The baselines run on the CPU.
+        measured: which of METRICS.
         on_progress: called with (pairs done, pairs in all, what is being done).
         on_mean: called with the mean of each contender that got through a picture, as soon as it
             has had them all.
@@ -64,9 +68,14 @@ def compare(
         the reason instead of numbers.
 
     Raises:
-        OptionError: an unknown contender or setting, or nothing to compare.
+        OptionError: an unknown contender, setting or metric, or nothing to compare.
+        WeightsError: a contender's weights are not here.
     """
     check_device(device)
+    for name in measured:
+        if name not in METRICS:
+            raise OptionError(f"no metric {name!r}; known: {', '.join(METRICS)}")
+    wanted = {name.replace("-", "_") for name in measured}
     chosen = [resolve(text) for text in dict.fromkeys(contenders)]
     sources = _names(pictures)
     if not chosen or not sources:
@@ -86,7 +95,7 @@ def compare(
             text = f"{contender.label}: {picture.name}"
             on_progress(len(rows), total, text)
             row = log.find(picture.name, picture.sha256, contender.text, contender.version)
-            if row is None:
+            if row is None or not _has(row, wanted):
                 if picture.error == "" and picture.channels not in warm:
                     _warm_up(contender, picture.channels, device)
                     warm.add(picture.channels)
@@ -94,7 +103,7 @@ def compare(
                 def on_step(done: int, steps: int, text: str = text) -> None:
                     on_progress(len(rows), total, f"{text}, step {done} of {steps}")
 
-                row, x_hat = _measure(picture, contender, folder, device, on_step)
+                row, x_hat = _measure(picture, contender, folder, device, wanted, on_step)
                 log.append(row)
                 if x_hat is not None and held + x_hat.nbytes <= HELD_DECODED:
                     held += x_hat.nbytes
@@ -106,6 +115,13 @@ def compare(
     on_progress(total, total, "done")
     by_picture = tuple(row for name in sources for row in rows if row.picture == name)
     return Results(folder, sources, by_picture, log.conditions_of(rows), decoded)
+
+
+def _has(row: Row, wanted: set[str]) -> bool:
+    """Whether a row of an earlier run has the metrics of now, as far as its picture allows."""
+    sides = {"ssim": metrics.SSIM_TAPS, "ms_ssim": metrics.MS_SSIM_SIDE}
+    possible = {name for name in wanted if min(row.height, row.width) >= sides.get(name, 1)}
+    return not any(math.isnan(getattr(row, name)) for name in possible)
 
 
 def _names(pictures: Sequence[Path]) -> dict[str, Path]:
@@ -129,16 +145,23 @@ class _Picture:
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self.path = path
-        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of its file; "" where that cannot be read."""
+        try:
+            return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        except OSError:
+            return ""
 
     @cached_property
     def error(self) -> str:
         """Why it cannot be read, or ""."""
         try:
             self.channels, self.height, self.width = _size(_levels(self.path, self.sha256))
-        except SmaltiError as cause:
+        except (SmaltiError, OSError, MemoryError) as cause:
             self.channels = self.height = self.width = 0
-            return str(cause)
+            return _reason(cause)
         return ""
 
     @property
@@ -163,6 +186,7 @@ def _measure(
     contender: Contender,
     folder: Path,
     device: str,
+    wanted: set[str],
     on_step: Callable[[int, int], None],
 ) -> tuple[Row, np.ndarray | None]:
     """The row, and the decoded picture where there is one."""
@@ -193,7 +217,7 @@ def _measure(
         started = time.perf_counter()
         x_hat = decode(data, contender, _size(x), device=device)
         decode_seconds = time.perf_counter() - started
-        quality = metrics.quality(x, x_hat, threads=native.threads())
+        quality = _quality(x, x_hat, wanted)
         whole = dataclasses.replace(
             row,
             bytes=path.stat().st_size,
@@ -206,9 +230,25 @@ def _measure(
             file=path.relative_to(folder).as_posix(),
             file_sha256=hashlib.sha256(data).hexdigest(),
         )
-    except SmaltiError as cause:
-        return dataclasses.replace(row, error=str(cause)), None
+    except Exception as cause:  # a comparison of hours does not end with one codec's fault
+        return dataclasses.replace(row, error=_reason(cause)), None
     return whole, x_hat
+
+
+def _quality(x: np.ndarray, x_hat: np.ndarray, wanted: set[str]) -> metrics.Quality:
+    """What is not wanted is NaN."""
+    if wanted == {"psnr"}:
+        return metrics.Quality(metrics.psnr(x, x_hat), math.nan, math.nan)
+    found = metrics.quality(x, x_hat, threads=native.threads())
+    return dataclasses.replace(found, **dict.fromkeys({"ssim", "ms_ssim"} - wanted, math.nan))
+
+
+def _reason(cause: Exception) -> str:
+    """One line; with its type where it is none of our sentences."""
+    text = str(cause).partition("\n")[0]
+    if isinstance(cause, SmaltiError | OSError):
+        return text
+    return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
 
 
 def _warm_up(contender: Contender, channels: int, device: str) -> None:
@@ -221,5 +261,5 @@ def _warm_up(contender: Contender, channels: int, device: str) -> None:
         contender = dataclasses.replace(contender, options=contender.options | {"steps": 1})
     try:
         decode(encode(tiny, contender, device=device), contender, _size(tiny), device=device)
-    except SmaltiError:
+    except Exception:
         return  # the picture's own row says why, if it fails too
