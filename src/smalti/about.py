@@ -18,6 +18,7 @@ class FileInfo:
     config: Codec
     size: Size
     sections: tuple[int, ...]  # bytes of each
+    names: tuple[str, ...]  # of the sections: "network", "latents", ...
     weights: str  # hex of the weights hash, or ""
     total: int  # bytes of the file
 
@@ -45,7 +46,10 @@ def info(data: Any) -> FileInfo:
     data = content(data)
     codec, size, sections, digest = open_file(data)
     lengths = tuple(len(section) for section in sections)
-    return FileInfo(codec.name, codec, size, lengths, digest.hex(), len(data))
+    names = [codec.section_name(index, size) for index in range(len(sections))]
+    if not {2, 4} & set(codec.channels) and size.channels in (2, 4):
+        names[-1:] = ["alpha"]  # a plane of its own, smalti.channels
+    return FileInfo(codec.name, codec, size, lengths, tuple(names), digest.hex(), len(data))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from smalti import container, extras, geometry, registry, settings
 from smalti.about import CodecInfo, FileInfo, info, list_codecs
-from smalti.channels import decode_any, decode_window, encode_any
+from smalti.channels import arrays_of, decode_any, decode_window, encode_any
 from smalti.codec import (
     Codec,
     EncodeOptions,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CodecInfo",
     "FileInfo",
+    "arrays",
     "decode",
     "encode",
     "info",
@@ -208,6 +209,26 @@ def decode(
         picture = decode_any(codec, sections, shape, drawn, device)
     picture = to_depth(picture, dtype)
     return given_as(picture[..., 0] if shape.channels == 1 else picture, output)
+
+
+def arrays(
+    data: Any, *, weights: str | Path | None = None, max_pixels: int = MAX_PIXELS
+) -> dict[str, np.ndarray]:
+    """What a file holds before a picture is drawn of it, by name: latents, tokens, tables, blocks.
+
+    Args:
+        data, weights, max_pixels: as `decode` has them.
+
+    Raises:
+        FormatError: no valid file.
+        WeightsError: the weights it was made with are not here.
+    """
+    codec, shape, sections, digest = open_file(content(data))
+    check_pixels(shape, max_pixels)
+    check_texels(codec, shape, FormatError)
+    codec = _with_weights(codec, digest, weights)
+    _check_installed(codec)
+    return arrays_of(codec, sections, shape)
 
 
 def prepare(codec: Codec | bytes, device: str = "cpu", weights: str | Path | None = None) -> None:

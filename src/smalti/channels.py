@@ -67,6 +67,14 @@ def decode_window(
     return _to_channels(inner, size.channels)
 
 
+def arrays_of(codec: Codec, sections: tuple[bytes, ...], size: Size) -> dict[str, np.ndarray]:
+    """What the sections of a file hold, by name: the codec's own, and a plane of alpha."""
+    if not _alpha_apart(codec, size):
+        return codec.arrays(sections, _inner_size(codec, size))
+    sections, alpha = _split_alpha(sections, size)
+    return {**codec.arrays(sections, _inner_size(codec, size)), "alpha": alpha[..., 0]}
+
+
 def _alpha_apart(codec: Codec, size: Size) -> bool:
     return size.channels in (2, 4) and not {2, 4} & set(codec.channels)
 

@@ -130,6 +130,18 @@ class Codec(ABC):
         """The trained weights that a decoder needs as well; none for most codecs."""
         return None
 
+    def section_name(self, index: int, size: Size) -> str:
+        """What a section is, in a word or two, for `smalti info`."""
+        return f"section {index}"
+
+    def arrays(self, sections: Sequence[bytes], size: Size) -> "dict[str, np.ndarray]":
+        """What the sections hold, by name, before a picture is drawn of it: latents, tokens, tables.
+
+        Raises:
+            FormatError: as `decode`.
+        """
+        raise OptionError(f"{self.name} has nothing to give as arrays")
+
     def write_foreign(self, suffix: str, sections: Sequence[bytes], size: Size) -> bytes:
         """The same picture in another file format, one of `foreign`."""
         raise OptionError(f"{self.name} writes no {suffix} files")
@@ -203,6 +215,17 @@ def _share(quality: float) -> float:
     if not 0 <= quality <= 100:
         raise OptionError(f"quality {quality:g}; it must lie in 0 .. 100")
     return quality / 100
+
+
+def only(sections: Sequence[bytes], name: str) -> bytes:
+    """The one section of a file.
+
+    Raises:
+        FormatError: there are more, or none.
+    """
+    if len(sections) != 1:
+        raise FormatError(f"{len(sections)} sections; a file of {name} has 1")
+    return sections[0]
 
 
 def settings_of(cls: type[Codec]) -> list[Setting]:

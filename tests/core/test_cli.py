@@ -32,7 +32,7 @@ def test_encode_info_decode(folder, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, "info", "a.smt")
     assert code == 0
     assert f"bc7, 30 x 20 RGB, {size} bytes" in out
-    assert "section 0" in out
+    assert "\n  blocks " in out
     code, out, _ = run(monkeypatch, capsys, "decode", "a.smt", "b.png")
     assert code == 0
     assert "30 x 20, RGB" in out

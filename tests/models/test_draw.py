@@ -16,6 +16,7 @@ from smalti.artist import labelled, sequences
 from smalti.artist.canvas import (
     canvas,
     centred,
+    drawings,
     looks_like_a_digit,
     looks_like_ours,
     seen,
@@ -26,7 +27,7 @@ from smalti.artist.train import LmTask, run_recipe
 from smalti.artist.words import DIGITS, Words, words_of_things
 from smalti.cli import main
 from smalti.errors import ImageError, MissingExtraError, OptionError
-from smalti.image import idx
+from smalti.image import idx, to_uint8
 from smalti.image.sheet import sheet
 from smalti.models.fsq import FsqAutoencoder, FsqConfig
 from smalti.train import recipes
@@ -432,6 +433,38 @@ def test_wrong_commands_are_answered_in_a_sentence(words, message, tmp_path, mon
     assert re.search(message, said)
     assert "Traceback" not in said
     assert not list(tmp_path.glob("*.png"))
+
+
+def test_a_sheet_is_taken_apart_into_its_drawings():
+    random = np.random.default_rng(0)
+    cells = random.random((5, 32, 32, 1), np.float32)
+    shown = drawings(to_uint8(sheet(cells, 4)), 32)
+    assert len(shown) == 5
+    for cell, drawn in zip(cells, shown, strict=True):
+        np.testing.assert_array_equal(drawn, to_uint8(cell))
+    for alone in (sheet(cells[:1], 4), random.random((384, 384, 1)), np.zeros((32, 32, 3))):
+        assert len(drawings(to_uint8(alone.astype(np.float32)), 32)) == 1
+
+
+def test_what_was_drawn_on_one_sheet_is_named_drawing_by_drawing(
+    trained, tmp_path, monkeypatch, capsys
+):
+    out, model = tmp_path / "sheet.png", str(trained[0])
+    assert smalti_command(monkeypatch, "draw", "a two", out, "--count", "9", "--model", model) == 0
+    capsys.readouterr()
+    smalti_command(monkeypatch, "name", out, "--model", model)
+    said = capsys.readouterr()  # a model of a few steps may leave a drawing black
+    lines = [*said.out.splitlines(), *said.err.replace("smalti: ", "").splitlines()]
+    assert {line.partition(":")[0] for line in lines} == {
+        f"{out}, drawing {n}" for n in range(1, 10)
+    }
+
+
+def test_a_picture_to_complete_is_looked_for_before_any_model(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ImageLanguageModel, "of_caption", lambda *_, **__: pytest.fail("loaded"))
+    assert smalti_command(monkeypatch, "draw", "a two", "x.png", "--complete", "none.png") == 1
+    assert capsys.readouterr().err == "smalti: none.png: no such file\n"
 
 
 def test_damaged_models_are_refused(trained, tmp_path):

@@ -14,6 +14,7 @@ LUMA = (0.299, 0.587, 0.114)  # Rec. 601
 INK = 0.2  # of the brightest texel: what counts as the digit
 BOX = 20 / 32  # of the side: into which MNIST's digits were fitted, by the longer side
 COLOURLESS = 0.03  # mean distance of a texel's channels
+MOST_SCALE = 64  # of a sheet
 EVEN = 0.15  # deviation along a border of one brightness
 
 # Pictures are `H W C`, or what else `smalti.image.as_picture` takes; what comes back is float32.
@@ -33,6 +34,29 @@ def seen(picture: np.ndarray, channels: int, side: int) -> Float[np.ndarray, "si
 def whole(picture: np.ndarray, channels: int, side: int) -> Float[np.ndarray, "side side channels"]:
     """The same, but a digit stays where it is in the picture: for completion."""
     return square(to_rgb(picture), side) if channels == 3 else canvas(picture, side)
+
+
+def drawings(picture: np.ndarray, side: int) -> list[np.ndarray]:
+    """The pictures on a sheet that `smalti draw` made, left to right; any other picture alone.
+
+    A sheet is told by its texels: squares of scale x scale of one colour, scale from 2 to 64, which
+    make up whole pictures of side x side. Places that were left black at its end are left out.
+    """
+    height, width, channels = picture.shape
+    for scale in range(MOST_SCALE, 1, -1):
+        cell = side * scale
+        if height % cell or width % cell:
+            continue
+        small = picture[::scale, ::scale]
+        if np.array_equal(small.repeat(scale, axis=0).repeat(scale, axis=1), picture):
+            cells = small.reshape(height // cell, side, width // cell, side, channels)
+            if height == width == cell:
+                return [picture]
+            found = list(cells.swapaxes(1, 2).reshape(-1, side, side, channels))
+            while len(found) > 1 and not found[-1].any():
+                found.pop()
+            return found
+    return [picture]
 
 
 def looks_like_a_digit(picture: np.ndarray) -> bool:

@@ -52,6 +52,7 @@ def draw(
         raise OptionError(f"scale {scale}; it lies in 1 .. 64")
     if not 1 <= count <= MOST:
         raise OptionError(f"{count} pictures; a sheet has 1 .. {MOST}")
+    held = None if complete is None else streams.load(complete)  # before any model
     import numpy as np
 
     from smalti.artist.canvas import whole
@@ -68,11 +69,10 @@ def draw(
         def on_step(done: int, total: int) -> None:
             bar(done, total, caption)
 
-        if complete is None:
+        if held is None:
             drawn = artist.generate(caption, count, sampling=sampling, on_step=on_step)
         else:
-            x = streams.load(complete)
-            shown = whole(x, artist.channels, artist.side[0])
+            shown = whole(held, artist.channels, artist.side[0])
             drawn = artist.complete(
                 np.stack([shown] * count), caption, sampling=sampling, on_step=on_step
             )
@@ -92,7 +92,8 @@ def name(
 ) -> int:
     """The same language models say what they see.
 
-    Digits may be dark on light or light on dark, of any size, one in each picture. Without --model
+    Digits may be dark on light or light on dark, of any size, one in each picture; a sheet of
+    `smalti draw` (of a scale above 1) is named drawing by drawing. Without --model
     a picture without colour whose border is even is read as a digit; of any other one natural-lm
     tells whether it is an airplane or a car, the only things that it knows.
 
@@ -106,30 +107,38 @@ def name(
     """
     if not pictures:
         raise OptionError("name at least one picture")
-    from smalti.artist.canvas import looks_like_a_digit, seen
+    from smalti.artist.canvas import drawings, looks_like_a_digit, seen
     from smalti.artist.language_model import BUNDLED, ImageLanguageModel
 
     artists: dict[str, ImageLanguageModel] = {}
     failures = 0
     for path in pictures:
+        where = streams.input_name(path)
         try:
             x = streams.load(path)
             chosen = model or BUNDLED[0 if looks_like_a_digit(x) else 1]
             if chosen not in artists:
                 artists[chosen] = ImageLanguageModel.from_pretrained(chosen, device=device)
             artist = artists[chosen]
-            shown = seen(x, artist.channels, artist.side[0])
+            parts = drawings(x, artist.side[0])
         except OptionError:  # of the model
             raise
         except (SmaltiError, OSError) as error:
             failures += 1
-            where = streams.input_name(path)
             show.error(str(error) if path.name in str(error) else f"{where}: {error}")
             continue
-        chances = artist.classify(shown[None])[0]
-        best = int(chances.argmax())
-        show.note(
-            f"{streams.input_name(path)}: {artist.words.caption(best)}, {100 * float(chances[best]):.1f} % "
-            f"of the {len(chances)} labels of {chosen}"
-        )
+        for number, part in enumerate(parts, 1):
+            what = f"{where}, drawing {number}" if len(parts) > 1 else where
+            try:
+                shown = seen(part, artist.channels, artist.side[0])
+            except SmaltiError as error:
+                failures += 1
+                show.error(f"{what}: {error}")
+                continue
+            chances = artist.classify(shown[None])[0]
+            best = int(chances.argmax())
+            show.note(
+                f"{what}: {artist.words.caption(best)}, {100 * float(chances[best]):.1f} % of the "
+                f"{len(chances)} labels of {chosen}"
+            )
     return 1 if failures else 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from smalti import geometry
 from smalti.cli import paths, show, streams
 from smalti.errors import SmaltiError
+from smalti.settings import changed
 
 if TYPE_CHECKING:
     from smalti.about import FileInfo
@@ -28,6 +29,8 @@ def info(inputs: tuple[Path, ...], /) -> int:
     for source, _ in paths.expand(inputs, paths.FILES):
         try:
             _tell(streams.input_name(source), streams.read(source))
+        except BrokenPipeError:
+            raise
         except (SmaltiError, OSError) as error:
             failures += 1
             show.error(f"{streams.input_name(source)}: {error}")
@@ -54,13 +57,15 @@ def _tell_file(name: str, held: "FileInfo") -> None:
         f"{name}: {held.codec}, {width} x {height} {geometry.CHANNELS[channels]}, "
         f"{held.total:,} bytes, {held.bpp:.3f} bpp"
     )
-    show.note(f"  config   {held.config}")
+    set_ = {key: text for key, text in changed(held.config).items() if key != "weights"}
+    texts = ", ".join(f"{key}={text}" for key, text in set_.items())
+    show.note(f"  settings     {texts or 'all at their defaults'}")
     if held.weights:
-        show.note(f"  weights  SHA-256 {held.weights}...")
-    parts = [(f"section {i}", length) for i, length in enumerate(held.sections)]
+        show.note(f"  weights      SHA-256 {held.weights}...")
+    parts = list(zip(held.names, held.sections, strict=True))
     parts.append(("envelope", held.total - sum(held.sections)))
     for part, length in parts:
-        show.note(f"  {part:<12} {length:>12,} bytes  {8 * length / texels:8.3f} bpp")
+        show.note(f"  {part:<14} {length:>10,} bytes  {8 * length / texels:8.3f} bpp")
 
 
 def _tell_texture(name: str, held: "Texture", total: int) -> None:
@@ -69,5 +74,5 @@ def _tell_texture(name: str, held: "Texture", total: int) -> None:
     for level, blocks in enumerate(held.levels):
         height, width = held.size(level)
         each = f", {surfaces} surfaces" if surfaces > 1 else ""
-        show.note(f"  level {level:<6} {len(blocks):>12,} bytes  {width} x {height}{each}")
-    show.note(f"  in memory    {held.total_bytes:>12,} bytes")
+        show.note(f"  level {level:<8} {len(blocks):>10,} bytes  {width} x {height}{each}")
+    show.note(f"  {'in memory':<14} {held.total_bytes:>10,} bytes")

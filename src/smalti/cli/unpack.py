@@ -14,24 +14,30 @@ FACE_NAMES = ("px", "nx", "py", "ny", "pz", "nz")  # +X -X +Y -Y +Z -Z, as files
 
 
 def unpack(
-    texture: Path,
-    folder: Path,
+    file: Path,
+    folder: Path | None = None,
     /,
     *,
+    arrays: Path | None = None,
+    weights: Path | None = None,
     suffix: str = ".png",
     exposure: float = 0.0,
     max_bytes: int = 2**30,
     force: bool = False,
 ) -> int:
-    """Draw every mip level, layer and face of a texture.
+    """What is in a file: mip levels as pictures, latents as arrays.
 
-    Names tell them apart, as in NAME.layer2.px.level1.png; what there is one of is left out. Of
+    Of a texture every mip level, layer and face is drawn. Names tell them apart, as in NAME.layer2.px.level1.png; what there is one of is left out. Of
     bc4 a grey picture is drawn, of bc5 red and green; bc6h and floats are tone-mapped to 8 bits,
     or kept as they are in .exr.
 
     Args:
-        texture: A .ktx2 or .dds file of bc1, bc3, bc4, bc5, bc6h, bc7 or floats; - is standard input.
+        file: A .ktx2 or .dds file of bc1, bc3, bc4, bc5, bc6h, bc7 or floats; - is standard input.
+            With --arrays, any .smt or .dds file.
         folder: For the pictures; made if it is not there.
+        arrays: Write latents, tokens, tables or blocks to this .npz file of NumPy's instead.
+        weights: Of --arrays: the .safetensors file that the file was made with, if it is not a
+            bundled one.
         suffix: Format of the pictures: .png, .webp, .avif, .tif, .bmp or .jpg; of light also
             .exr and .hdr.
         exposure: Of light, in stops, where 8 bits are written.
@@ -41,19 +47,24 @@ def unpack(
     Examples:
         smalti unpack a.ktx2 levels
         smalti unpack sky.ktx2 faces --suffix .exr
+        smalti unpack a.smt --arrays latents.npz
     """
+    if not streams.is_there(file):
+        raise OptionError(f"{file}: no such file")
+    if arrays is not None:
+        return _arrays(file, arrays, weights, force=force)
+    if folder is None:
+        raise OptionError("name the folder for the pictures, or --arrays latents.npz")
     known = (*WRITTEN_SUFFIXES, *HDR_FORMATS)
     if suffix not in known:
         raise OptionError(f"suffix {suffix!r}; known: {', '.join(known)}")
-    if not streams.is_there(texture):
-        raise OptionError(f"{texture}: no such file")
 
     from smalti.textures import FORMATS, decode_surface, read_texture
 
-    name = streams.input_name(texture)
-    stem = "texture" if streams.is_pipe(texture) else texture.stem
+    name = streams.input_name(file)
+    stem = "texture" if streams.is_pipe(file) else file.stem
     try:
-        held = read_texture(streams.read(texture), max_bytes=max_bytes)
+        held = read_texture(streams.read(file), max_bytes=max_bytes)
     except FormatError as cause:
         raise FormatError(f"{name}: {cause}") from cause
     jobs = [
@@ -76,6 +87,29 @@ def unpack(
             else:
                 streams.save(texels, target, suffix)
     show.note(f"{name}: {held.summary}; {len(jobs)} pictures in {folder}")
+    return 0
+
+
+def _arrays(file: Path, target: Path, weights: Path | None, *, force: bool) -> int:
+    """What a file holds as arrays, in a file of NumPy's."""
+    if not streams.is_pipe(target) and target.suffix != ".npz":
+        raise OptionError(f"{target} is no file of arrays; its name ends in .npz")
+    streams.check_output(target, force=force)
+    import io
+
+    import numpy as np
+
+    from smalti import api
+
+    found = api.arrays(streams.read(file), weights=weights)
+    written = io.BytesIO()
+    np.savez_compressed(written, **found)
+    streams.write(target, written.getvalue())
+    names = f"{streams.input_name(file)} -> {streams.output_name(target)}"
+    show.note(f"{names}: {len(written.getvalue()):,} bytes", target)
+    for name, array in found.items():
+        shape = " x ".join(map(str, array.shape))
+        show.note(f"  {name:<16} {array.dtype}, {shape}", target)
     return 0
 
 

@@ -98,6 +98,22 @@ class TextureCodec(Codec):
         ]
         return TextureModel(shape, np.concatenate([*tables, network]))
 
+    def section_name(self, index: int, size: Size) -> str:
+        return "network" if index == 0 else self.table_name(index - 1)
+
+    def arrays(self, sections: Sequence[bytes], size: Size) -> dict[str, np.ndarray]:
+        """The network's parameters in one row, and each table: its nodes, features last."""
+        model = self.read(sections, size)
+        found = {"network": model.network}
+        for index, (level, table) in enumerate(zip(model.shape.levels, model.tables, strict=True)):
+            shape = (level.hashed,) if level.hashed else (level.rows, level.columns)
+            name = self.table_name(index).replace(" ", "_")
+            found[name] = table.reshape(*shape, level.features)
+        return found
+
+    def table_name(self, index: int) -> str:
+        return f"table {index}"
+
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
         return self.read(sections, size).render()
 

@@ -111,6 +111,21 @@ class Bc7(Codec):
 
         return decode_window(_only(sections), *size[1:], *window, channels=size.channels)
 
+    def section_name(self, index: int, size: Size) -> str:
+        return "blocks"
+
+    def arrays(self, sections: Sequence[bytes], size: Size) -> "dict[str, np.ndarray]":
+        """Blocks `rows columns 16` bytes."""
+        import numpy as np
+
+        from smalti.bc7.layout import BLOCK_BYTES, block_grid
+
+        blocks = np.frombuffer(_only(sections), np.uint8)
+        grid = block_grid(size.height, size.width)
+        if blocks.size != grid[0] * grid[1] * BLOCK_BYTES:
+            raise FormatError(f"{blocks.size} bytes of blocks; {grid[0]} x {grid[1]} were to come")
+        return {"blocks": blocks.reshape(*grid, BLOCK_BYTES)}
+
     def write_foreign(self, suffix: str, sections: Sequence[bytes], size: Size) -> bytes:
         from smalti.textures import Texture, write_texture
 

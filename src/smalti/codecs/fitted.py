@@ -161,6 +161,19 @@ class Fitted(Codec):
         y, x = window.top - top, window.left - left
         return np.ascontiguousarray(drawn[y : y + window.height, x : x + window.width])
 
+    def section_name(self, index: int, size: Size) -> str:
+        return ("networks", "coarse grids")[index] if index < 2 else f"tile {index - 2}"
+
+    def arrays(self, sections: Sequence[bytes], size: Size) -> dict[str, np.ndarray]:
+        """The networks' parameters as bytes, and the whole numbers of each grid `h w`."""
+        layout = self._layout(size)
+        values = file.read(sections, layout, self._network(size)).astype(np.int32)
+        found = {"networks": np.frombuffer(sections[0], np.uint8)}
+        for index, shape in enumerate(layout.shapes):
+            grid = values[layout.offsets[index] : layout.offsets[index + 1]]
+            found[f"grid_{index}"] = grid.reshape(shape)
+        return found
+
     def _layout(self, size: Size) -> Layout:
         return Layout(size.height, size.width, self.grids, self.tile)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from smalti.codec import EncodeOptions, Size, TrainedCodec
+from smalti.codec import EncodeOptions, Size, TrainedCodec, only
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError
 from smalti.settings import setting
@@ -61,6 +61,24 @@ class Fsq(TrainedCodec):
             tile = _tile(size.height * size.width)
             x_hat = model.from_digits(digits.unsqueeze(0), tile=tile)[0]
         return to_picture(x_hat[:, : size.height, : size.width])
+
+    def section_name(self, index: int, size: Size) -> str:
+        return "tokens"
+
+    def arrays(self, sections: Sequence[bytes], size: Size) -> dict[str, np.ndarray]:
+        """Tokens `h w`, and the digits `D h w` that they are made of."""
+        import torch
+
+        from smalti.models.layers.fsq import to_index
+
+        model = self.model("cpu")
+        levels = model.config.levels
+        shape = (len(levels), -(-size.height // model.factor), -(-size.width // model.factor))
+        digits = decode_planes(only(sections, self.name), shape, levels)
+        return {
+            "tokens": to_index(torch.from_numpy(digits)[None], levels)[0].numpy(),
+            "digits": digits,
+        }
 
     def model(self, device: str) -> "FsqAutoencoder":
         from smalti.models import load_shared

@@ -100,6 +100,9 @@ class LatentTexture(TextureCodec):
     def of_quality(cls, quality: float) -> dict[str, Any]:
         return dict(nearest_of(quality, QUALITIES))
 
+    def table_name(self, index: int) -> str:
+        return ("coarse grid", "fine grid")[index]
+
     def encode(self, image: np.ndarray, options: TextureOptions) -> list[bytes]:
         sections = super().encode(image, options)
         return sections if self.hi_channels else [*sections, b""]

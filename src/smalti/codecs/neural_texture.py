@@ -156,6 +156,22 @@ class NeuralTextureCodec(Codec):
         """The texels of `window`. The levels are unpacked whole, the network runs on these alone."""
         return self._texture(sections, size).window(*window)[..., : size.channels]
 
+    def section_name(self, index: int, size: Size) -> str:
+        return (
+            ("maps", "network")[index]
+            if index < 2
+            else f"level {index // 2 - 1} {('fine', 'coarse')[index % 2]}"
+        )
+
+    def arrays(self, sections: Sequence[bytes], size: Size) -> dict[str, np.ndarray]:
+        """The network's weights in one row, and of each level both grids, `channels h w`."""
+        texture = self._texture(sections, size)
+        found = {"network": texture.network}
+        for index, (values, shape, _) in enumerate(texture.layout.grid_slices()):
+            name = f"level_{index // 2}_{('fine', 'coarse')[index % 2]}"
+            found[name] = texture.codes[values].reshape(shape)
+        return found
+
     def _texture(self, sections: Sequence[bytes], size: Size) -> NeuralTexture:
         return self.unpack(sections, size)[1]
 

@@ -105,6 +105,13 @@ class PatchAe(TrainedCodec):
         row, column = window.top - top * patch, window.left - left * patch
         return to_picture(x_hat[:, row : row + window.height, column : column + window.width])
 
+    def section_name(self, index: int, size: Size) -> str:
+        return "latents"
+
+    def arrays(self, sections: Sequence[bytes], size: Size) -> dict[str, np.ndarray]:
+        """Latents `C h w` as the decoder takes them."""
+        return {"latents": self._latents(self.model("cpu"), sections, size, "cpu").numpy()}
+
     def model(self, device: str) -> "FastPatchAutoencoder":
         from smalti.models import load_shared
         from smalti.models.patch.model import PatchAutoencoder

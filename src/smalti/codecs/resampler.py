@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import EncodeOptions, Size, TrainedCodec, Window, between
+from smalti.codec import EncodeOptions, Size, TrainedCodec, Window, between, only
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
 from smalti.errors import FormatError, WeightsError
 from smalti.settings import setting
@@ -93,6 +93,16 @@ class ResamplerCodec(TrainedCodec):
         with torch.inference_mode():
             x_hat = model.decode(z.unsqueeze(0), drawn, extent=extent, window=window)[0]
         return to_picture(x_hat.expand(size.channels, -1, -1))
+
+    def section_name(self, index: int, size: Size) -> str:
+        return "latents"
+
+    def arrays(self, sections: Sequence[bytes], size: Size) -> dict[str, np.ndarray]:
+        """Latents `C h w` as the decoder takes them, and the integers that were stored."""
+        model = self.model("cpu")
+        shape = (model.config.latent_channels, *model.grid(size.height, size.width))
+        q = decode_signed(only(sections, self.name), shape)
+        return {"latents": q.astype(np.float32) * np.float32(self.step), "integers": q}
 
     def model(self, device: str) -> "Resampler":
         from smalti.models import load_shared

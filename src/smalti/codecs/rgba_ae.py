@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import EncodeOptions, Size, TrainedCodec, between
+from smalti.codec import EncodeOptions, Size, TrainedCodec, between, only
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
 from smalti.errors import FormatError
 from smalti.settings import setting
@@ -69,6 +69,16 @@ class RgbaAe(TrainedCodec):
         with torch.inference_mode():
             x_hat = model.decode_unit(z_hat.unsqueeze(0), tile=TILE)[0]
         return to_picture(x_hat[:, : size.height, : size.width], 0)
+
+    def section_name(self, index: int, size: Size) -> str:
+        return "latents"
+
+    def arrays(self, sections: Sequence[bytes], size: Size) -> dict[str, np.ndarray]:
+        """Latents `C h w` as the decoder takes them, and the integers that were stored."""
+        model = self.model("cpu")
+        cells = (-(-size.height // model.factor), -(-size.width // model.factor))
+        q = decode_signed(only(sections, self.name), (model.config.latent_channels, *cells))
+        return {"latents": q.astype(np.float32) * np.float32(self.step), "integers": q}
 
     def model(self, device: str) -> "RgbaAutoencoder":
         from smalti.models import load_shared
