@@ -51,6 +51,21 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.dist = "worksteal"
 
 
+# The tests of the rooms whose coverage is measured (pyproject.toml); no others are slowed by it.
+MEASURED = (
+    *("test_api", "test_bc7", "test_codec", "test_conformance", "test_container", "test_entropy"),
+    *("test_fitted", "test_gpu", "test_hash_texture", "test_latent_texture"),
+    *("test_neural_texture", "test_patch_codec", "test_quality", "test_resampler"),
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.pluginmanager.hasplugin("_cov"):
+        for item in items:
+            if not item.path.stem.startswith(MEASURED):
+                item.add_marker("no_cover")
+
+
 def make_picture(channels: int, height: int, width: int, seed: int = 0) -> np.ndarray:
     """A smooth gradient, a disc, stripes and a little noise: uint8 `H W C`, `H W` for grey.
 

@@ -178,6 +178,15 @@ def test_wrong_sizes_are_format_errors():
         decode_image(b"", 4, 0)
 
 
+def test_blocks_of_another_type_and_no_texels_are_refused():
+    with pytest.raises(FormatError, match="BC7 blocks are uint8, these are int16"):
+        decode_image(np.zeros((1, 16), np.int16), 4, 4)
+    with pytest.raises(OptionError, match="a picture of 0 x 4 texels has no blocks"):
+        decode_image(b"", 4, 0)
+    with pytest.raises(OptionError, match=r"rdo=-1; a Lagrange multiplier is 0 \(none\) or more"):
+        encode_image(made_picture(4, 4), rdo=-1)
+
+
 def test_wrong_pictures_and_efforts():
     with pytest.raises(ImageError, match="float32"):
         encode_image(np.zeros((4, 4, 4), dtype=np.float32))

@@ -181,6 +181,16 @@ def test_damage_is_an_error_or_gives_values_in_range():
     assert refused >= len(flips) - 1  # 16 check bits
 
 
+def test_the_twin_refuses_what_the_kernel_refuses():
+    """Cuts, bytes left over, and damage of the end: of the same kinds, whoever decodes."""
+    values = texture(1, 4, 6, 9)
+    data = encode_planes(values, [9])
+    for damaged in (data[:-1], data[: len(data) // 2], data + b"\x55", data[:-1] + b"\xff", b""):
+        for decode in (decode_planes, reference.decode):
+            with pytest.raises(FormatError):
+                decode(damaged, values.shape, [9])
+
+
 def test_noise_in_the_place_of_data_is_refused_by_every_build():
     """And none reads or writes beyond what is its own; the first bytes are no encoder's either."""
     random = np.random.default_rng(6)

@@ -7,6 +7,7 @@ import pytest
 
 import smalti
 from smalti import container
+from smalti.codecs.neural_texture import NeuralTextureCodec
 from smalti.errors import FormatError, ImageError, OptionError, SmaltiError
 from smalti.fits.material import kernels, reference
 from smalti.fits.material.fit import blocks_of, first_network
@@ -15,6 +16,7 @@ from smalti.fits.material.maps import Map, kind_of, mip_levels
 from smalti.fits.material.texture import NeuralTexture
 from smalti.image import as_picture, save, to_uint8
 from smalti.material import codec_for, fit_material, open_material, write_material
+from smalti.smt import open_file
 
 from conftest import make_picture, run
 from native_builds import on_every_build
@@ -182,6 +184,20 @@ def test_adam_moves_the_blocks_nodes_and_no_others():
     np.testing.assert_array_equal(d_nodes, np.where(inside, 0, d))
     np.testing.assert_allclose(mean[inside], m[inside], rtol=1e-5)
     np.testing.assert_allclose(spread[inside], v[inside], rtol=1e-5)
+
+
+@pytest.mark.parametrize("field", ["fine", "coarse", "hidden"])
+def test_a_layout_of_too_many_numbers_is_refused(field):
+    with pytest.raises(OptionError, match=f"{field} is . numbers, not 4"):
+        NeuralTextureCodec(**{field: (2, 2, 2, 2)})
+
+
+def test_a_file_of_another_first_map_is_refused(data):
+    codec, size, sections, _ = open_file(data)
+    with pytest.raises(FormatError, match="the first map has 3 channels, and the picture 4"):
+        codec.unpack(sections, size._replace(channels=4))
+    with pytest.raises(FormatError, match="no sections"):
+        codec.unpack([], size)
 
 
 def test_memory_is_counted_to_the_bit():
