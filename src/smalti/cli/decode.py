@@ -3,17 +3,11 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from smalti import geometry
-from smalti.cli import machine, paths, show, streams
-from smalti.errors import FormatError, OptionError
+from smalti.cli import light, machine, paths, show, streams
+from smalti.errors import OptionError
 from smalti.files import HDR_FORMATS, MAX_PIXELS, WRITTEN_SUFFIXES
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from smalti.textures import Texture
 
 
 def decode(
@@ -37,14 +31,14 @@ def decode(
     """Draw compressed files, one or many at once.
 
     Args:
-        inputs: .smt, .dds and .ktx2 files and folders of them. A last name like a picture's is the
-            output; - is standard input or output.
+        inputs: .smt, .dds and .ktx2 files and folders of them; .exr and .hdr files. A last name
+            like a picture's is the output; - is standard input or output.
         out: Folder for the pictures (default: beside each file, a.smt as a.decoded.png).
         window: Only these texels, WIDTHxHEIGHT+LEFT+TOP.
         size: Draw at WIDTHxHEIGHT, for codecs without a fixed resolution.
         suffix: Format of pictures that you did not name: .png, .webp, .avif, .tif, .bmp or .jpg;
-            of textures that hold light also .exr and .hdr.
-        exposure: Of such light, in stops, where 8 bits are written.
+            of light also .exr and .hdr.
+        exposure: Of light (bc6h, floats, .exr, .hdr), in stops, where 8 bits are written.
         device: Where models run: cpu, cuda or mps.
         weights: The .safetensors file that the file was made with, if it is not a bundled one.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
@@ -58,6 +52,7 @@ def decode(
         smalti decode a.smt b.png
         smalti decode a.dds b.png --window 64x64+128+0
         smalti decode compressed --out pictures
+        smalti decode sky.exr sky.png --exposure=-2
         smalti decode a.smt - >a.png
     """
     box = geometry.window(window) if window else None
@@ -77,11 +72,11 @@ def decode(
 
     def run(source: Path, target: Path, _: Callable[[int, int], None]) -> show.Result:
         data = streams.read(source)
-        if held := _of_light(data):
+        started = time.perf_counter()
+        x_hat = light.read_light(data, window=box, max_pixels=max_pixels)
+        if x_hat is not None:
             if drawn:
-                raise OptionError(f"{held.format} has one size; resize after decoding")
-            started = time.perf_counter()
-            x_hat = _texels(held, box, max_pixels)
+                raise OptionError("what holds light has one size; resize after decoding")
             seconds = time.perf_counter() - started
             streams.save_light(x_hat, target, suffix, exposure)
         else:
@@ -98,38 +93,3 @@ def decode(
         return show.Result(text, facts, seconds)
 
     return show.run_jobs(planned, run, show.Printer(quiet, json), at_once=jobs)
-
-
-def _of_light(data: bytes) -> "Texture | None":
-    """The texture in a file, if its format is one of light."""
-    from smalti import registry
-
-    if not registry.is_foreign(data):
-        return None
-    from smalti.textures import FORMATS, read_texture
-
-    held = read_texture(data)
-    return held if FORMATS[held.format].light else None
-
-
-def _texels(
-    held: "Texture", box: tuple[int, int, int, int] | None, max_pixels: int
-) -> "np.ndarray":
-    """Level 0 of the first surface, or a window of it."""
-    from smalti.textures import FORMATS, decode_surface
-
-    if held.height * held.width > max_pixels:
-        raise FormatError(
-            f"{held.width} x {held.height} = {held.height * held.width:,} texels, over the limit "
-            f"of {max_pixels:,}; raise it with --max-pixels"
-        )
-    texels = decode_surface(held)[..., : len(FORMATS[held.format].channels)]
-    if box is None:
-        return texels
-    top, left, height, width = box
-    if top + height > held.height or left + width > held.width:
-        raise OptionError(
-            f"window {width}x{height}+{left}+{top} leaves the picture of {held.width} x "
-            f"{held.height}"
-        )
-    return texels[top : top + height, left : left + width]

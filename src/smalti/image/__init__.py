@@ -31,6 +31,7 @@ import numpy as np
 
 from smalti.errors import ImageError, OptionError
 from smalti.files import HDR_FORMATS, MAX_PIXELS, WRITTEN_FORMATS, write_atomically
+from smalti.image.hdr import is_hdr
 from smalti.image.opening import load
 from smalti.image.picture import as_light, as_picture
 from smalti.image.refusals import reason
@@ -41,6 +42,7 @@ __all__ = [
     "MAX_PIXELS",
     "as_light",
     "as_picture",
+    "is_hdr",
     "load",
     "save",
     "to_bytes",

@@ -89,7 +89,8 @@ def _pixels(file: IO[bytes], max_pixels: int, light: bool) -> np.ndarray:
         if not light:
             raise ImageError(
                 "holds linear light of any range, and a picture here is sRGB-encoded in [0, 1]: "
-                "smalti texture --format bc6h keeps it, smalti.image.tone_map makes a picture of it"
+                "smalti texture --format bc6h keeps it, smalti decode (smalti.image.tone_map) makes a "
+                "picture of it"
             )
         return read_hdr(file, max_pixels)
     kind = _kind(start)
