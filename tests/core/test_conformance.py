@@ -63,7 +63,9 @@ def test_opaque_alpha_stays_opaque(name):
     x = make_picture(4, 24, 40)
     x[..., 3] = 255
     alpha = smalti.decode(smalti.encode(x, name, effort=EFFORT))[..., 3]
-    assert 255 - alpha.min() <= (0 if registry.codec_class(name).exact else 63)
+    lossy = not registry.codec_class(name).exact
+    assert 255 - alpha.min() <= (96 if lossy else 0)  # a few texels beside hard edges
+    assert 255 - alpha.mean() <= (8 if lossy else 0)
 
 
 def test_the_file_says_what_it_holds(name, small):

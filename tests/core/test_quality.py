@@ -16,7 +16,7 @@ FLOORS = {
     "hash-texture:preset=tiny,effort=ultrafast": {"astronaut": (29.8, 1.22)},
     "neural-texture:effort=fast": {"astronaut": (32.3, 4.0)},
     "fitted:effort=ultrafast": {"astronaut": (37.4, 1.21), "plant": (43.2, 0.58)},
-    "rgba-ae": {"astronaut": (20.5, 0.064), "bark": (24.1, 0.042), "plant": (25.6, 0.057)},
+    "rgba-ae": {"astronaut": (23.0, 0.068), "bark": (24.6, 0.048), "plant": (27.0, 0.058)},
     "fsq": {"astronaut": (37.6, 2.25), "bark": (36.4, 3.07), "plant": (38.9, 0.85)},
     "resampler": {"astronaut": (29.6, 0.47), "bark": (28.8, 0.52), "plant": (36.4, 0.61)},
     "patch-ae": {"astronaut": (31.9, 0.58), "bark": (29.8, 0.69), "plant": (40.0, 0.60)},

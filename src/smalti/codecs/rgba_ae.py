@@ -33,8 +33,8 @@ class RgbaAe(TrainedCodec):
 
     step: float = setting(1 / 8, "Of the uniform quantiser, in latent units.", least=1e-4, most=1e4)
     weights: str = setting(
-        "rgba-boxes",
-        "An RGBA autoencoder: its name or file; rgba-finetune is better on photographs.",
+        "rgba-finetune",
+        "An RGBA autoencoder: its name or file; rgba-boxes was trained on drawn boxes alone.",
         wire=False,
     )
 
