@@ -64,6 +64,24 @@ def test_exr_as_its_own_library_reads_it():
     np.testing.assert_array_equal(found["A"].pixels, light[..., 3])
 
 
+def test_channels_of_exr_files():
+    openexr = pytest.importorskip("OpenEXR")
+    plane = made_light(4, 6)[..., 0].copy()
+
+    def made(*names: str) -> bytes:
+        header = {"compression": openexr.PIZ_COMPRESSION, "type": openexr.scanlineimage}
+        buffer = io.BytesIO()
+        openexr.File(header, dict.fromkeys(names, plane)).write(buffer)
+        return buffer.getvalue()
+
+    assert image.load(made("R", "G", "B", "Z")).shape == (4, 6, 3)
+    for name in ("Y", "Z"):
+        np.testing.assert_array_equal(image.load(made(name)), plane)
+    for names in (("Y", "RY", "BY"), ("diffuse.R", "diffuse.G", "diffuse.B"), ("R", "G")):
+        with pytest.raises(ImageError, match=f"has the channels {', '.join(sorted(names))}; read"):
+            image.load(made(*names))
+
+
 def test_radiance_holds_eight_bits_and_an_exponent(tmp_path):
     imagecodecs = pytest.importorskip("imagecodecs")
     light = made_light(9, 11)

@@ -64,9 +64,13 @@ def _read_exr(file: IO[bytes], max_pixels: int) -> np.ndarray:
     check_size(width, height, max_pixels)
     channels = openexr.File(io.BytesIO(data), separate_channels=True).channels()
     names = next((names for names in reversed(_CHANNELS) if channels.keys() >= {*names}), None)
-    if names is None:
+    if len(channels) == 1:  # heights, a mask, a depth: grey, whatever it is called
+        names = (next(iter(channels)),)
+    if names is None or "RY" in channels:
         found = ", ".join(sorted(channels)) or "none"
-        raise ImageError(f"has the channels {found}; R, G, B or Y are read, with A or without")
+        raise ImageError(
+            f"has the channels {found}; read are R, G, B, or Y alone, with A or without, or any one"
+        )
     planes = [channels[name].pixels for name in names]
     if any(plane.shape != (height, width) for plane in planes):
         raise ImageError("has channels of a lower resolution, which are not read")

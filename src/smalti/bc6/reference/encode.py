@@ -19,8 +19,7 @@ _F = np.float32
 _MASKS = [sum(1 << t for t in range(16) if PARTITIONS[1, p, t]) for p in range(32)]
 _DONE = np.iinfo(np.int32).max  # the rank of a partition that has had its turn
 
-# Modes from the coarsest to the finest, each with the greatest distance of its ends' codes from w
-# and the units of a code. Of those that a block's ends fit, the last is taken.
+# Modes from the coarsest to the finest: of those that hold a block's ends, the last is taken.
 ONE_LINE = (10, 11, 12, 13)
 TWO_LINES = (9, 1, 6, 7, 8, 5, 0, 2, 3, 4)
 
