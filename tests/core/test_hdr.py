@@ -269,6 +269,15 @@ def test_infinite_light_is_the_most_that_there_is_and_spoils_no_level():
     assert np.isfinite(decode_surface(encode_texture([light], format="bc6h"), 3)).all()
 
 
+def test_levels_of_light_are_plain_means_unless_asked_otherwise():
+    light = made_light(16, 16)
+    plain = encode_texture([light], format="rgba32f")
+    assert plain == encode_texture([light], format="rgba32f", mips="box")
+    assert plain != encode_texture([light], format="rgba32f", mips="kaiser")
+    picture = (255 * image.tone_map(light)).astype(np.uint8)
+    assert encode_texture([picture]) == encode_texture([picture], mips="kaiser")
+
+
 def test_colours_under_alpha_0_do_not_bleed_into_mip_levels():
     light = np.zeros((8, 8, 4), np.float32)
     light[:, ::2] = (2, 2, 2, 1)

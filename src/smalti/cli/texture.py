@@ -21,7 +21,7 @@ def texture(
     *,
     format: str = "bc7",
     effort: str = "medium",
-    mips: str = "kaiser",
+    mips: str | None = None,
     srgb: bool = False,
     linear: bool = False,
     normal: bool = False,
@@ -46,7 +46,8 @@ def texture(
         format: bc7, with settings if wanted (`smalti help bc7`), bc1, bc3, bc4 (red alone) or bc5
             (red and green); of linear light of any range bc6h, bc6h-signed, rgba16f or rgba32f.
         effort: How long to search: ultrafast, fast, medium, high or best.
-        mips: Filter of the mip levels: kaiser (sharp), box (plain mean), or none for no levels.
+        mips: Filter of the mip levels: kaiser (sharp, the default), box (plain mean, the default
+            for light), or none for no levels.
         srgb: The texels are colours, sRGB-encoded; the default but for --normal, bc4 and bc5. For
             formats of light 8 bits are decoded from it.
         linear: The texels are numbers, such as roughness, or linear colours.

@@ -35,7 +35,7 @@ def encode_texture(
     *,
     format: str = "bc7",
     effort: str = "medium",
-    mips: str = "kaiser",
+    mips: str | None = None,
     srgb: bool | None = None,
     cube: bool = False,
     normal: bool = False,
@@ -55,7 +55,8 @@ def encode_texture(
             "bc6h-signed", "rgba16f", "rgba32f"; there floats are linear, and 8 and 16 bits are
             decoded from sRGB unless srgb is False.
         effort: how long to search: ultrafast, fast, medium, high, best.
-        mips: "none", or the filter of a full chain: "box", "kaiser".
+        mips: "none", or the filter of a full chain: "box", "kaiser". None: "kaiser", and for formats
+            of light "box", which alone keeps their mean.
         srgb: the texels are sRGB-encoded, as colours are, rather than linear. None: they are,
             unless `normal`, or the format is one without such a form.
         cube: six pictures a layer, in the order +X, -X, +Y, -Y, +Z, -Z.
@@ -78,6 +79,8 @@ def encode_texture(
     """
     encoded = srgb is not False  # 8-bit colours that become light
     srgb = _checked_srgb(format, srgb, normal)
+    if mips is None:
+        mips = "box" if FORMATS[format].light else "kaiser"
     if mips not in MIPS:
         raise OptionError(f"unknown mips {mips!r}; known: {', '.join(MIPS)}")
     of_light = FORMATS[format].light
