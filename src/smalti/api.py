@@ -204,10 +204,9 @@ def decode(
     codec = _with_weights(codec, digest, weights)
     _check_installed(codec)
     if box is not None:
-        picture = decode_window(codec, sections, shape, box, device)
+        picture = decode_window(codec, sections, shape, box, dtype, device)
     else:
-        picture = decode_any(codec, sections, shape, drawn, device)
-    picture = to_depth(picture, dtype)
+        picture = decode_any(codec, sections, shape, drawn, dtype, device)
     return given_as(picture[..., 0] if shape.channels == 1 else picture, output)
 
 

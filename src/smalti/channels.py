@@ -7,7 +7,7 @@ that a codec cannot carry becomes a lossless 8-bit plane in one more section, th
 import numpy as np
 
 from smalti import entropy
-from smalti.codec import Codec, EncodeOptions, Resizes, Samples, Size, Window
+from smalti.codec import PART, Codec, EncodeOptions, Part, Samples, Size, Window
 from smalti.errors import FormatError, OptionError
 from smalti.image import to_depth, to_float, to_uint8
 from smalti.image.resize import resized
@@ -37,34 +37,75 @@ def decode_any(
     sections: tuple[bytes, ...],
     size: Size,
     drawn: tuple[int, int] | None,
+    dtype: np.dtype | type,
     device: str,
 ) -> np.ndarray:
-    inner_size = _inner_size(codec, size)
-    alpha = None
-    if _alpha_apart(codec, size):
-        sections, alpha = _split_alpha(sections, size)
-    if drawn is not None:
-        assert isinstance(codec, Resizes)
-        inner = codec.decode_at(sections, inner_size, *drawn, device=device)
-    else:
-        inner = codec.decode(sections, inner_size, device=device)
-    if alpha is None:
-        return _to_channels(inner, size.channels)
-    if drawn is not None:
-        alpha = resized(to_float(alpha), *drawn, "bicubic")
-    colour = _to_channels(inner, size.channels - 1)
-    return np.concatenate([colour, to_depth(alpha, colour.dtype)], 2)
+    """The picture `H W C`, drawn at another size if asked: part by part into one array.
+
+    Args:
+        dtype: uint8, uint16 or float32 in [0, 1].
+    """
+    height, width = drawn or size[1:]
+    return _cut(codec, sections, size, drawn, Window(0, 0, height, width), dtype, device)
 
 
 def decode_window(
-    codec: Codec, sections: tuple[bytes, ...], size: Size, window: Window, device: str
+    codec: Codec,
+    sections: tuple[bytes, ...],
+    size: Size,
+    window: Window,
+    dtype: np.dtype | type,
+    device: str,
 ) -> np.ndarray:
-    top, left, height, width = window
-    if not isinstance(codec, Samples) or _alpha_apart(codec, size):
-        whole = decode_any(codec, sections, size, None, device)
-        return np.ascontiguousarray(whole[top : top + height, left : left + width])
+    """The texels of `window`; of codecs with random access, and unless it is large, only these."""
+    small = window.height * window.width <= PART**2
+    if not isinstance(codec, Samples) or _alpha_apart(codec, size) or not small:
+        return _cut(codec, sections, size, None, window, dtype, device)
     inner = codec.decode_window(sections, _inner_size(codec, size), window, device=device)
-    return _to_channels(inner, size.channels)
+    return to_depth(_to_channels(inner, size.channels), dtype)
+
+
+def _cut(
+    codec: Codec,
+    sections: tuple[bytes, ...],
+    size: Size,
+    drawn: tuple[int, int] | None,
+    window: Window,
+    dtype: np.dtype | type,
+    device: str,
+) -> np.ndarray:
+    """Of the picture in parts what lies in `window`, as one array."""
+    alpha = None
+    if _alpha_apart(codec, size):
+        sections, alpha = _split_alpha(sections, size)
+        if drawn is not None:
+            alpha = resized(to_float(alpha), *drawn, "bicubic")
+    colours = size.channels - (alpha is not None)
+    picture = np.empty((window.height, window.width, size.channels), dtype)
+    for part in codec.parts(sections, _inner_size(codec, size), drawn or size[1:], device=device):
+        place, texels = _within(part, window)
+        if texels.size:
+            picture[(*place, slice(colours))] = to_depth(_to_channels(texels, colours), dtype)
+    if alpha is not None:
+        top, left, height, width = window
+        part = to_depth(alpha[top : top + height, left : left + width], dtype)
+        picture[..., colours:] = part
+    return picture
+
+
+def _within(part: Part, window: Window) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Where in `window` a part lies, and what of it."""
+    place, inside = [], []
+    rows, columns = part.texels.shape[:2]
+    for start, count, edge, extent in (
+        (part.top, rows, window.top, window.height),
+        (part.left, columns, window.left, window.width),
+    ):
+        first = max(start, edge)
+        last = max(first, min(start + count, edge + extent))
+        place.append(slice(first - edge, last - edge))
+        inside.append(slice(first - start, last - start))
+    return (place[0], place[1]), part.texels[inside[0], inside[1]]
 
 
 def arrays_of(codec: Codec, sections: tuple[bytes, ...], size: Size) -> dict[str, np.ndarray]:

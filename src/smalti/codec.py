@@ -12,7 +12,7 @@ import operator
 import struct
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 EFFORTS = ("ultrafast", "fast", "medium", "high", "best")
+PART = 1024  # texels along each side of what a decoder draws at once: 16 MB of RGBA floats
 
 
 class Size(NamedTuple):
@@ -50,6 +51,14 @@ class Window(NamedTuple):
     left: int
     height: int
     width: int
+
+
+class Part(NamedTuple):
+    """A rectangle of a decoded picture."""
+
+    top: int
+    left: int
+    texels: "np.ndarray"  # `rows columns C`, as `Codec.decode` gives them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +135,24 @@ class Codec(ABC):
         """Import and load what encoding, or decoding, needs: the next call is the work alone."""
         return
 
+    def parts(
+        self, sections: Sequence[bytes], size: Size, drawn: tuple[int, int], *, device: str = "cpu"
+    ) -> Iterator[Part]:
+        """The picture in rectangles that fill it, so that no decoder holds all of it as floats.
+
+        Between two of them Ctrl-C arrives, and what is held beside the file's own numbers stays
+        under 256 MB whatever the size. A codec that draws little by little says so here; this one
+        draws everything at once.
+
+        Args:
+            drawn: (height, width) to draw at; the picture's own but for codecs of any size.
+        """
+        if drawn != size[1:]:
+            assert isinstance(self, Resizes)
+            yield Part(0, 0, self.decode_at(sections, size, *drawn, device=device))
+        else:
+            yield Part(0, 0, self.decode(sections, size, device=device))
+
     def weights_file(self) -> Path | None:
         """The trained weights that a decoder needs as well; none for most codecs."""
         return None
@@ -191,6 +218,28 @@ class Resizes(Protocol):
         self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"
     ) -> "np.ndarray":
         """The picture drawn at `height width C`."""
+
+
+def windows(height: int, width: int, side: int = PART) -> Iterator[Window]:
+    """Rectangles of at most side x side texels that fill a picture, in reading order."""
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield Window(top, left, min(side, height - top), min(side, width - left))
+
+
+def joined(parts: Iterable[Part], size: tuple[int, int]) -> "np.ndarray":
+    """The picture `height width C` of the parts that fill it."""
+    import numpy as np
+
+    picture = np.empty(0)
+    for top, left, texels in parts:
+        rows, columns, channels = texels.shape
+        if (rows, columns) == size:
+            return texels
+        if not picture.size:
+            picture = np.empty((*size, channels), texels.dtype)
+        picture[top : top + rows, left : left + columns] = texels
+    return picture
 
 
 def between(quality: float, worst: float, best: float) -> float:

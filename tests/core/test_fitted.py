@@ -134,7 +134,7 @@ def test_decoder_draws_what_the_encoder_saw(fitted):
     sections = file.write(fitted)
     layout = fitted.layout
     network = Network.of(len(LEVELS), 3, 10, max(LEVELS))
-    read = file.read(sections, layout, network, threads=2)
+    read = file.read(sections, layout, network, threads=2).astype(np.float32)
     assert np.array_equal(read, np.rint(fitted.values))
     drawn = Canvas(layout, network, 2).render(read, network)
     steps = network.read(sections[0])
@@ -146,7 +146,7 @@ def test_large_values_survive(fitted):
     fit = small_fit()
     fit.values[:] = np.random.default_rng(0).integers(-40000, 40000, fit.values.size)
     network = Network.of(len(LEVELS), 3, 10, max(LEVELS))
-    read = file.read(file.write(fit), fit.layout, network)
+    read = file.read(file.write(fit), fit.layout, network).astype(np.float32)
     assert np.array_equal(read, np.clip(fit.values, -32768, 32767))
 
 

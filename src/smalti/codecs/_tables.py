@@ -9,13 +9,13 @@ feature (docs/ENTROPY.md).
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
 
-from smalti.codec import EFFORTS, Codec, EncodeOptions, Size, Window
+from smalti.codec import EFFORTS, Codec, EncodeOptions, Part, Size, Window, windows
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError
 from smalti.fits.tables.fit import Recipe, fit_texture
@@ -116,6 +116,14 @@ class TextureCodec(Codec):
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
         return self.read(sections, size).render()
+
+    def parts(
+        self, sections: Sequence[bytes], size: Size, drawn: tuple[int, int], *, device: str = "cpu"
+    ) -> Iterator[Part]:
+        model = self.read(sections, size)
+        for top, left, height, width in windows(*drawn):
+            rows, columns = np.arange(top, top + height), np.arange(left, left + width)
+            yield Part(top, left, model.render(rows, columns, size=drawn))
 
     def decode_at(
         self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"

@@ -1,10 +1,10 @@
 """BC7 texture blocks: 16 bytes for each 4 x 4 texels, as every GPU since 2010 reads them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from smalti.codec import EFFORTS, Codec, EncodeOptions, Size, Window, nearest_of
+from smalti.codec import EFFORTS, Codec, EncodeOptions, Part, Size, Window, nearest_of, windows
 from smalti.errors import FormatError, OptionError
 from smalti.files import TEXTURE_MAGICS
 from smalti.settings import setting
@@ -103,6 +103,12 @@ class Bc7(Codec):
         from smalti.bc7.decode import decode_image
 
         return decode_image(_only(sections), *size[1:], channels=size.channels)
+
+    def parts(
+        self, sections: Sequence[bytes], size: Size, drawn: tuple[int, int], *, device: str = "cpu"
+    ) -> Iterator[Part]:
+        for window in windows(*drawn):
+            yield Part(*window[:2], self.decode_window(sections, size, window))
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"

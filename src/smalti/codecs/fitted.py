@@ -1,6 +1,6 @@
 """Fitted pictures as a codec: integer grids, a context model and a small network, per picture."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import Codec, EncodeOptions, Size, Window, between
+from smalti.codec import Codec, EncodeOptions, Part, Size, Window, between, windows
 from smalti.errors import OptionError
 from smalti.fits.picture import file
 from smalti.fits.picture.canvas import Canvas
@@ -23,6 +23,7 @@ STEPS = {"ultrafast": 250, "fast": 700, "medium": 2000, "high": 5000, "best": 12
 IMAGE_LEVELS = (6, 5, 4, 3, 2, 1, 1, 0)
 TEXTURE_LEVELS = (6, 5, 4, 3, 3, 2, 2, 2, 1, 1, 1)
 MAX_GRIDS, MAX_LEVEL, MAX_HIDDEN = 16, 8, 128
+WHOLE, PART_SIDE = 2**21, 1792  # texels drawn at once, and a side of parts of larger pictures
 REACH = 4  # nodes of a level that a texel of it may depend on, doubling after doubling
 
 
@@ -130,7 +131,17 @@ class Fitted(Codec):
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
         layout, network = self._layout(size), self._network(size)
         values = file.read(sections, layout, network)
-        return Canvas(layout, network).render(values, network)
+        return Canvas(layout, network).render(values.astype(np.float32), network)
+
+    def parts(
+        self, sections: Sequence[bytes], size: Size, drawn: tuple[int, int], *, device: str = "cpu"
+    ) -> Iterator[Part]:
+        """Large rectangles: each decodes what it shares with its neighbours again."""
+        if size.height * size.width <= WHOLE:
+            yield Part(0, 0, self.decode(sections, size))
+            return
+        for window in windows(*drawn, PART_SIDE):
+            yield Part(*window[:2], self.decode_window(sections, size, window))
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
@@ -157,7 +168,8 @@ class Fitted(Codec):
             whole = whole.reshape(layout.shapes[grid])
             y, x = top >> level, left >> level
             cut.append(whole[y : y + rows, x : x + columns].reshape(-1))
-        drawn = Canvas(part, network).render(np.concatenate(cut), network)
+        cut_values = np.concatenate(cut).astype(np.float32)
+        drawn = Canvas(part, network).render(cut_values, network)
         y, x = window.top - top, window.left - left
         return np.ascontiguousarray(drawn[y : y + window.height, x : x + window.width])
 

@@ -1,12 +1,12 @@
 """FSQ tokenizer as a codec: one of 15,360 tokens for each 2 x 2 texels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from smalti.codec import EncodeOptions, Size, TrainedCodec, only
+from smalti.codec import EncodeOptions, joined, only, Part, Size, TrainedCodec
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError
 from smalti.settings import setting
@@ -14,7 +14,8 @@ from smalti.settings import setting
 if TYPE_CHECKING:
     from smalti.models.fsq import FsqAutoencoder
 
-TILED_FROM = 2**20  # texels; below, all at once takes at most 1.4 GB and is a little faster
+TILED_FROM = 2**20  # texels; below, encoding at once takes at most 1.4 GB and is a little faster
+WHOLE = 3 << 20  # numbers of a decoder's layer; below, decoding at once takes at most 150 MB
 TILE = 128  # tokens along each side
 
 
@@ -47,20 +48,25 @@ class Fsq(TrainedCodec):
         return [encode_planes(digits.cpu().numpy(), model.config.levels)]
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
+        return joined(self.parts(sections, size, size[1:], device=device), size[1:])
+
+    def parts(
+        self, sections: Sequence[bytes], size: Size, drawn: tuple[int, int], *, device: str = "cpu"
+    ) -> Iterator[Part]:
         import torch
 
-        from smalti.models.pictures import to_picture
+        from smalti.models.pictures import to_parts
 
         model = self.model(device)
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; an fsq file has 1")
         levels = model.config.levels
         shape = (len(levels), -(-size.height // model.factor), -(-size.width // model.factor))
-        digits = torch.from_numpy(decode_planes(sections[0], shape, levels)).to(device)
-        with torch.inference_mode():
-            tile = _tile(size.height * size.width)
-            x_hat = model.from_digits(digits.unsqueeze(0), tile=tile)[0]
-        return to_picture(x_hat[:, : size.height, : size.width])
+        digits = decode_planes(sections[0], shape, levels)
+        tile = TILE if digits[0].size * model.config.width > WHOLE else None
+        x_hat = model.decode_tiles(torch.from_numpy(digits).to(device).unsqueeze(0), tile=tile)
+        for part in to_parts(x_hat, size.height, size.width):
+            yield Part(*part)
 
     def section_name(self, index: int, size: Size) -> str:
         return "tokens"

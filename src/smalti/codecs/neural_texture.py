@@ -1,12 +1,12 @@
 """Neural texture as a codec: a picture, or all maps of a material, with their mip levels."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import Codec, EncodeOptions, Size, Window, nearest_of
+from smalti.codec import Codec, EncodeOptions, Part, Size, Window, nearest_of, windows
 from smalti.errors import FormatError, OptionError
 from smalti.fits.material.fit import fit_texture
 from smalti.fits.material.layout import BUDGETS, Grid, Layout
@@ -142,6 +142,16 @@ class NeuralTextureCodec(Codec):
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
         return self._texture(sections, size).mip(0)[..., : size.channels]
+
+    def parts(
+        self, sections: Sequence[bytes], size: Size, drawn: tuple[int, int], *, device: str = "cpu"
+    ) -> Iterator[Part]:
+        if drawn != size[1:]:
+            yield from super().parts(sections, size, drawn, device=device)
+            return
+        texture = self._texture(sections, size)
+        for window in windows(*drawn):
+            yield Part(*window[:2], texture.window(*window)[..., : size.channels])
 
     def decode_at(
         self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"

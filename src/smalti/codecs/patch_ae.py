@@ -1,13 +1,13 @@
 """Patch autoencoder as a codec: 16 small numbers for each 8 x 8 texels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import EncodeOptions, Size, TrainedCodec, Window, between
+from smalti.codec import EncodeOptions, Part, Size, TrainedCodec, Window, between, joined
 from smalti.entropy import decode_planes, encode_planes
 from smalti.entropy.varint import read_varint, unzigzag, write_varint, zigzag
 from smalti.errors import FormatError, WeightsError
@@ -82,11 +82,18 @@ class PatchAe(TrainedCodec):
         return [b"".join(header) + encode_planes(q - low[:, None, None], counts.tolist())]
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
-        from smalti.models.pictures import to_picture
+        return joined(self.parts(sections, size, size[1:], device=device), size[1:])
+
+    def parts(
+        self, sections: Sequence[bytes], size: Size, drawn: tuple[int, int], *, device: str = "cpu"
+    ) -> Iterator[Part]:
+        from smalti.models.pictures import to_parts
 
         model = self.model(device)
-        z_hat = self._latents(model, sections, size, device)
-        return to_picture(model.decode(z_hat.unsqueeze(0), (size.height, size.width))[0])
+        q, steps = self._latents(model, sections, size, device)
+        tiles = model.decode_tiles(q.unsqueeze(0), steps)
+        for part in to_parts(tiles, size.height, size.width):
+            yield Part(*part)
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
@@ -95,13 +102,13 @@ class PatchAe(TrainedCodec):
         from smalti.models.pictures import to_picture
 
         model = self.model(device)
-        z_hat = self._latents(model, sections, size, device)
+        q, steps = self._latents(model, sections, size, device)
         patch = model.config.patch
         top = max(0, window.top // patch - model.halo)
         left = max(0, window.left // patch - model.halo)
         bottom = -(-(window.top + window.height) // patch) + model.halo
         right = -(-(window.left + window.width) // patch) + model.halo
-        x_hat = model.decode(z_hat[None, :, top:bottom, left:right])[0]
+        x_hat = model.decode((q[:, top:bottom, left:right] * steps).unsqueeze(0))[0]
         row, column = window.top - top * patch, window.left - left * patch
         return to_picture(x_hat[:, row : row + window.height, column : column + window.width])
 
@@ -120,7 +127,8 @@ class PatchAe(TrainedCodec):
 
     def _latents(
         self, model: "FastPatchAutoencoder", sections: Sequence[bytes], size: Size, device: str
-    ) -> "Tensor":
+    ) -> "tuple[Tensor, Tensor]":
+        """Whole numbers "C h w", 16 bits each, and the steps "C 1 1" that they count."""
         import torch
 
         if len(sections) != 1:
@@ -146,8 +154,9 @@ class PatchAe(TrainedCodec):
             raise FormatError(f"latents beyond {LARGEST:g}")
         patch = model.config.patch
         shape = (len(low), -(-size.height // patch), -(-size.width // patch))
-        q = decode_planes(data[offset:], shape, counts) + np.array(low)[:, None, None]
-        return torch.from_numpy(q.astype(np.float32)).to(device) * steps
+        q = decode_planes(data[offset:], shape, counts)
+        q += np.array(low, np.int32)[:, None, None]
+        return torch.from_numpy(q.astype(np.int16)).to(device), steps
 
     def _steps(self, exponents: list[int], device: "str | torch.device") -> "Tensor":
         """ "C 1 1", in latent units."""

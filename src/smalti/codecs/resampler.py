@@ -1,13 +1,13 @@
 """Resampler as a codec: a field of latents, drawn at any size."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import EncodeOptions, Size, TrainedCodec, Window, between, only
+from smalti.codec import between, EncodeOptions, joined, only, Part, Size, TrainedCodec, Window
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
 from smalti.errors import FormatError, WeightsError
 from smalti.settings import setting
@@ -56,43 +56,49 @@ class ResamplerCodec(TrainedCodec):
         return [encode_signed(q.to(torch.int32).cpu().numpy())]
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
-        return self._draw(sections, size, (size.height, size.width), None, device)
+        return joined(self.parts(sections, size, size[1:], device=device), size[1:])
+
+    def parts(
+        self, sections: Sequence[bytes], size: Size, drawn: tuple[int, int], *, device: str = "cpu"
+    ) -> Iterator[Part]:
+        return self._draw(sections, size, drawn, Window(0, 0, *drawn), device)
 
     def decode_at(
         self, sections: Sequence[bytes], size: Size, height: int, width: int, *, device: str = "cpu"
     ) -> np.ndarray:
-        return self._draw(sections, size, (height, width), None, device)
+        return joined(self.parts(sections, size, (height, width), device=device), (height, width))
 
     def decode_window(
         self, sections: Sequence[bytes], size: Size, window: Window, *, device: str = "cpu"
     ) -> np.ndarray:
         """All latents are read, but only the window is drawn."""
-        return self._draw(sections, size, (size.height, size.width), window, device)
+        return joined(self._draw(sections, size, size[1:], window, device), window[2:])
 
     def _draw(
         self,
         sections: Sequence[bytes],
         size: Size,
         drawn: tuple[int, int],
-        window: Window | None,
+        window: Window,
         device: str,
-    ) -> np.ndarray:
+    ) -> Iterator[Part]:
         import torch
 
-        from smalti.models.pictures import to_picture
+        from smalti.models.pictures import to_parts
 
         model = self.model(device)
         if len(sections) != 1:
             raise FormatError(f"{len(sections)} sections; a resampler file has 1")
         shape = (model.config.latent_channels, *model.grid(size.height, size.width))
         q = decode_signed(sections[0], shape)
-        if np.abs(q).max() * self.step > math.nextafter(LARGEST, math.inf):
+        if max(int(q.max()), -int(q.min())) * self.step > math.nextafter(LARGEST, math.inf):
             raise FormatError(f"latents beyond {LARGEST:,}")
-        z = torch.from_numpy(q.astype(np.float32)).to(device) * self.step
+        z = torch.from_numpy(q).to(device).unsqueeze(0)
         extent = model.extent(size.height, size.width)
-        with torch.inference_mode():
-            x_hat = model.decode(z.unsqueeze(0), drawn, extent=extent, window=window)[0]
-        return to_picture(x_hat.expand(size.channels, -1, -1))
+        x_hat = model.decode_tiles(z, drawn, step=self.step, extent=extent, window=window)
+        for top, left, texels in to_parts(x_hat, window.height, window.width):
+            shape = (*texels.shape[:2], size.channels)
+            yield Part(top, left, np.ascontiguousarray(np.broadcast_to(texels, shape)))
 
     def section_name(self, index: int, size: Size) -> str:
         return "latents"

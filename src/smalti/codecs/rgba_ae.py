@@ -1,12 +1,12 @@
 """RGBA autoencoder as a codec: four small numbers for each 16 x 16 texels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import EncodeOptions, Size, TrainedCodec, between, only
+from smalti.codec import between, EncodeOptions, joined, only, Part, Size, TrainedCodec
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
 from smalti.errors import FormatError
 from smalti.settings import setting
@@ -56,9 +56,14 @@ class RgbaAe(TrainedCodec):
         return [encode_signed(q)]
 
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> np.ndarray:
+        return joined(self.parts(sections, size, size[1:], device=device), size[1:])
+
+    def parts(
+        self, sections: Sequence[bytes], size: Size, drawn: tuple[int, int], *, device: str = "cpu"
+    ) -> Iterator[Part]:
         import torch
 
-        from smalti.models.pictures import to_picture
+        from smalti.models.pictures import to_parts
 
         model = self.model(device)
         if len(sections) != 1:
@@ -66,9 +71,9 @@ class RgbaAe(TrainedCodec):
         cells = (-(-size.height // model.factor), -(-size.width // model.factor))
         q = decode_signed(sections[0], (model.config.latent_channels, *cells))
         z_hat = torch.from_numpy(q.astype(np.float32)).to(device) * self.step
-        with torch.inference_mode():
-            x_hat = model.decode_unit(z_hat.unsqueeze(0), tile=TILE)[0]
-        return to_picture(x_hat[:, : size.height, : size.width], 0)
+        x_hat = model.decode_tiles(z_hat.unsqueeze(0), tile=TILE)
+        for part in to_parts(x_hat, size.height, size.width, 0):
+            yield Part(*part)
 
     def section_name(self, index: int, size: Size) -> str:
         return "latents"

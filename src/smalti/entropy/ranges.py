@@ -24,7 +24,7 @@ def encode_signed(values: np.ndarray) -> bytes:
 
 
 def decode_signed(data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-    """The int32 array (C, H, W) that `encode_signed` made these bytes of.
+    """The int16 array (C, H, W) that `encode_signed` made these bytes of.
 
     Raises:
         FormatError: they are not of such an array.
@@ -40,4 +40,6 @@ def decode_signed(data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
             raise FormatError(
                 f"latents {lowest} .. {lowest + count - 1}; they lie in {LOWEST} .. {HIGHEST}"
             )
-    return decode_planes(data[offset:], shape, levels) + np.array(low, np.int32)[:, None, None]
+    values = decode_planes(data[offset:], shape, levels)
+    values += np.array(low, np.int32)[:, None, None]
+    return values.astype(np.int16)

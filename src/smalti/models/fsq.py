@@ -1,15 +1,19 @@
 """FSQ image tokenizer: a picture as a grid of integers from one fixed codebook."""
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from smalti.errors import OptionError
 from smalti.models.base import Model
 from smalti.models.layers import fsq
-from smalti.models.tiling import layers_by_tiles
+from smalti.models.tiling import joined, layers_by_tiles, layers_in_tiles
+
+HELD = 3 << 24  # bytes of a layer's result that decoding by tiles stores whole; else again
 
 
 @dataclass(frozen=True)
@@ -104,19 +108,45 @@ class FsqAutoencoder(Model):
                 gradients; equal up to the rounding of the norms' sums. None: all at once.
         """
         self.check_pictures(x)
-        return fsq.to_digits(self._run(self.encoder, x, tile), self.config.levels)
+        if tile is None:
+            z = self.encoder(x)
+        else:
+            z = layers_by_tiles(self.encoder, x, residual=ResidualBlock, tile=tile)
+        return fsq.to_digits(z, self.config.levels)
 
     def from_digits(
         self, digits: Int[Tensor, "B D h w"], *, tile: int | None = None
     ) -> Float[Tensor, "B 3 2*h 2*w"]:
         """Pictures in [-1, 1] of quantised numbers, all at once or by tiles as `digits`."""
-        z_hat = fsq.dequantize(digits, self.config.levels)
-        return self._run(self.decoder, z_hat.to(self.dtype), tile)
-
-    def _run(self, layers: nn.Sequential, x: Tensor, tile: int | None) -> Tensor:
         if tile is None:
-            return layers(x)
-        return layers_by_tiles(layers, x, residual=ResidualBlock, tile=tile)
+            return self.decoder(self._dequantize(digits))
+        height, width = digits.shape[2] * self.factor, digits.shape[3] * self.factor
+        x_hat = torch.empty((len(digits), 3, height, width), dtype=self.dtype, device=digits.device)
+        return joined(self.decode_tiles(digits, tile=tile), x_hat)
+
+    def decode_tiles(
+        self, digits: Int[Tensor, "B D h w"], *, tile: int | None
+    ) -> Iterator[tuple[int, int, Float[Tensor, "B 3 m n"]]]:
+        """Row, column and texels of each part of `from_digits`, one after the other."""
+        if tile is None:
+            yield 0, 0, self.from_digits(digits)
+            return
+        layers = [_Values(self._dequantize), *self.decoder]
+        yield from layers_in_tiles(layers, digits, residual=ResidualBlock, tile=tile, held=HELD)
+
+    def _dequantize(self, digits: Int[Tensor, "B D h w"]) -> Float[Tensor, "B D h w"]:
+        return fsq.dequantize(digits, self.config.levels).to(self.dtype)
+
+
+class _Values(nn.Module):
+    """The first layer of a decoder by tiles: whole numbers, which take less room, to values."""
+
+    def __init__(self, dequantize: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.dequantize = dequantize
+
+    def forward(self, digits: Tensor) -> Tensor:
+        return self.dequantize(digits)
 
 
 def _in_rows(tokens: Tensor, size: tuple[int, int] | None) -> Int[Tensor, "B h w"]:

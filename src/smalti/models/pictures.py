@@ -4,6 +4,8 @@ picture H W C, as files hold it ─to_tensor→ x 1 C H W ─model→ x̂ ─to_
 pictures N H W C, of one size ─to_tensors→ x N C H W ─model→ x̂ ─to_pictures→ N H W C float32
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -53,6 +55,21 @@ def to_pictures(batch: Tensor, low: float = -1.0) -> np.ndarray:
     x = batch.detach().to("cpu", torch.float32)
     levels = x if low == 0 else (x - low) / (1 - low)
     return levels.clamp(0, 1).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+@torch.inference_mode()
+def to_parts(
+    tiles: Iterable[tuple[int, int, Float[Tensor, "1 C m n"]]],
+    height: int,
+    width: int,
+    low: float = -1.0,
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Row, column and `to_picture` of each tile of a picture, cropped to its height and width.
+
+    The tiles are made here, without gradients.
+    """
+    for top, left, x in tiles:
+        yield top, left, to_picture(x[:, :, : height - top, : width - left], low)
 
 
 def to_rgb(picture: np.ndarray) -> Float[np.ndarray, "H W 3"]:

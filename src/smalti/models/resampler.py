@@ -1,16 +1,23 @@
 """R2IR v2: pictures as fields over a small grid of latents, read and drawn at any size."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from smalti.errors import OptionError
 from smalti.models.base import Model
-from smalti.models.layers.field_blocks import FeedForward, LocalMixing, Mixing
+from smalti.models.layers.field_blocks import (
+    LOCAL_RADIUS,
+    FeedForward,
+    LocalMixing,
+    Mixing,
+)
 from smalti.models.layers.fields import (
     analyse,
     centres,
@@ -26,6 +33,8 @@ from smalti.models.layers.linear_attention import Summary, read, summary
 FITS = ("stretch", "contain", "cover")
 TILE = 96  # texels on a side of what is drawn at once
 LATENTS = 24  # or as many texels as this many latents on a side lie behind
+TOKENS = 128**2  # latents that become tokens at once; of more only those around some tiles
+TOGETHER = 6  # tiles on a side of whose latents become tokens together
 REACH = 0.75  # least radius of what a latent draws, of the distance to the next one
 TRAINED_SIZES = (-1.35, 2.35)  # log2 of a texel drawn to one of training; beyond, as at the ends
 EDGE = 0.5  # of a training texel: so far beyond the frame the field goes on; then its edge does
@@ -210,6 +219,37 @@ class Resampler(Model):
         Raises:
             OptionError: no such fit, or a size below 1 x 1.
         """
+        height, width = window[2:] if window else size
+        picture = torch.empty(
+            (len(z), self.channels, height, width), dtype=z.dtype, device=z.device
+        )
+        parts = self.decode_tiles(
+            z, size, extent=extent, fit=fit, footprint=footprint, window=window, tile=tile
+        )
+        for top, left, part in parts:
+            picture[:, :, top : top + part.shape[2], left : left + part.shape[3]] = part
+        return picture
+
+    def decode_tiles(
+        self,
+        z: Real[Tensor, "B c h w"],
+        size: tuple[int, int],
+        *,
+        step: float = 1.0,
+        extent: tuple[float, float] | None = None,
+        fit: str = "stretch",
+        footprint: float | None = None,
+        window: tuple[int, int, int, int] | None = None,
+        tile: int = TILE,
+    ) -> Iterator[tuple[int, int, Float[Tensor, "B C m n"]]]:
+        """Row and column in the window, and texels, of each part of `decode`, one after the other.
+
+        Of many latents only those around some tiles become tokens at once, unless all look at all
+        (`places`).
+
+        Args:
+            step: the latents are `z * step`; z may be whole numbers.
+        """
         h, w = z.shape[2:]
         if min(size) < 1:
             raise OptionError(f"size {size}; height and width are at least 1 texel")
@@ -230,27 +270,41 @@ class Resampler(Model):
         texel = (shown[0] / size[0], shown[1] / size[1])
         sides = texel if footprint is None else (footprint, footprint)
         rows, columns = centres(h, extent[0]).to(z.device), centres(w, extent[1]).to(z.device)
-        t = self.tokens(z.permute(0, 2, 3, 1), rows[None], columns[None])
-        memory = self.memory(t)
-        picture = z.new_empty(len(z), self.channels, height, width)
         radii = self.radii(extent, (h, w))
         tiles = [max(1, min(tile, LATENTS * n // m)) for n, m in zip(size, (h, w), strict=True)]
-        for down in spans(height, tiles[0]):
-            i = near(rows, ys[down], radii[0])
-            for across in spans(width, tiles[1]):
-                j = near(columns, xs[across], radii[1])
-                drawn = self.decode_at(
-                    t[:, i, j],
-                    rows[None, i],
-                    columns[None, j],
-                    ys[None, down],
-                    xs[None, across],
-                    sides,
-                    memory,
-                    radii,
+        whole = self.config.places > 0 or h * w <= TOKENS
+        block = (height, width) if whole else (TOGETHER * tiles[0], TOGETHER * tiles[1])
+        for top, left in itertools.product(range(0, height, block[0]), range(0, width, block[1])):
+            bottom, right = min(top + block[0], height), min(left + block[1], width)
+            seen = (slice(0, h), slice(0, w))
+            if not whole:
+                reach = len(self.mixing) * LOCAL_RADIUS * self.pitch
+                seen = (
+                    near(rows, ys[top:bottom], radii[0] + reach),
+                    near(columns, xs[left:right], radii[1] + reach),
                 )
-                picture[:, :, down, across] = drawn.permute(0, 3, 1, 2)
-        return picture
+            own_rows, own_columns = rows[seen[0]], columns[seen[1]]
+            part = z[:, :, *seen].permute(0, 2, 3, 1)
+            part = part if part.is_floating_point() else part.to(self.dtype) * step
+            t = self.tokens(part, own_rows[None], own_columns[None])
+            memory = self.memory(t)
+            for down in spans(bottom - top, tiles[0]):
+                y = ys[top:bottom][down]
+                i = near(own_rows, y, radii[0])
+                for across in spans(right - left, tiles[1]):
+                    x = xs[left:right][across]
+                    j = near(own_columns, x, radii[1])
+                    drawn = self.decode_at(
+                        t[:, i, j],
+                        own_rows[None, i],
+                        own_columns[None, j],
+                        y[None],
+                        x[None],
+                        sides,
+                        memory,
+                        radii,
+                    )
+                    yield top + down.start, left + across.start, drawn.permute(0, 3, 1, 2)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Encoded and decoded at its own size; latents of photographs are rounded, as in a file."""

@@ -1,5 +1,6 @@
 """RGBA autoencoder: a picture with transparency as four numbers for each 16 x 16 texels."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from smalti.models.base import Model
-from smalti.models.tiling import by_tiles
+from smalti.models.tiling import by_tiles, joined, tiles
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,12 @@ class RgbaAutoencoder(Model):
             return self.decoder(z)
         height, width = z.shape[2] * self.factor, z.shape[3] * self.factor
         x_hat = z.new_empty(len(z), self.channels, height, width)
+        return joined(self.decode_tiles(z, tile=tile), x_hat)
+
+    @torch.no_grad()
+    def decode_tiles(
+        self, z: Float[Tensor, "B C h w"], *, tile: int
+    ) -> Iterator[tuple[int, int, Float[Tensor, "B 4 m n"]]]:
+        """Row, column and texels of each part of `decode_unit`, one after the other."""
         # 3 x 3 convolutions at 1, 1/2, 1/4 and 1/8 of a cell: 1.875 cells
-        with torch.no_grad():
-            return by_tiles(
-                self.decoder, z, x_hat, cell_in=1, cell_out=self.factor, halo=2, tile=tile
-            )
+        yield from tiles(self.decoder, z, cell_in=1, cell_out=self.factor, halo=2, tile=tile)

@@ -9,6 +9,7 @@ A group normalisation sees everything. `layers_by_tiles` first adds up its mean 
 all tiles; with these it is a multiplication and an addition for each channel.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -34,7 +35,12 @@ def by_tiles(
         halo: cells that an output cell sees beyond its own, on each side.
         tile: cells along each side; memory grows with its square.
     """
-    for top, left, part in tiles(run, x, cell_in, cell_out, halo, tile):
+    return joined(tiles(run, x, cell_in, cell_out, halo, tile), out)
+
+
+def joined(parts: Iterable[tuple[int, int, Tensor]], out: Tensor) -> Tensor:
+    """The parts of a whole, written into it; `out` may end within the last ones."""
+    for top, left, part in parts:
         target = out[:, :, top : top + part.shape[2], left : left + part.shape[3]]
         target.copy_(part[:, :, : target.shape[2], : target.shape[3]])
     return out
@@ -63,44 +69,114 @@ def tiles(
 
 
 def layers_by_tiles(
-    layers: Iterable[nn.Module], x: Tensor, *, residual: type[nn.Module], tile: int
+    layers: Iterable[nn.Module],
+    x: Tensor,
+    *,
+    residual: type[nn.Module],
+    tile: int,
+    held: int | None = None,
 ) -> Tensor:
     """The layers one after the other, tile x tile cells at once; without gradients.
 
-    Convolutions, upsampling and pointwise layers in any order; group normalisations; and blocks of
-    type `residual` that add their `layers` to what they get. What a group normalisation or a block
-    needs is stored whole, but nothing at a higher resolution than its input: the layers after an
-    `nn.Upsample` are computed twice instead, once for the statistics.
+    Arguments as `layers_in_tiles` has them.
     """
-    chain: list[nn.Module] = []  # not yet computed
     with torch.no_grad():
-        for layer in layers:
-            if isinstance(layer, residual):
-                x, chain = _computed(chain, x, tile), []
-                x = layers_by_tiles(layer.layers, x, residual=residual, tile=tile).add_(x)
-            elif isinstance(layer, nn.GroupNorm):
-                if not any(isinstance(waiting, nn.Upsample) for waiting in chain):
-                    x, chain = _computed(chain, x, tile), []
-                chain.append(_fixed(layer, chain, x, tile))
-            else:
-                chain.append(layer)
+        chain, x = _settled(layers, x, residual, tile, held)
         return _computed(chain, x, tile)
+
+
+@torch.no_grad()
+def layers_in_tiles(
+    layers: Iterable[nn.Module],
+    x: Tensor,
+    *,
+    residual: type[nn.Module],
+    tile: int,
+    held: int | None = None,
+) -> Iterator[tuple[int, int, Tensor]]:
+    """Row, column and content of each part of what the layers make of x.
+
+    Convolutions, upsampling and pointwise layers in any order; group normalisations; and blocks of
+    type `residual` that add their `layers` to what they get.
+
+    Args:
+        held: bytes of what may be stored whole: what a group normalisation or a block needs, three
+            such things at once at most. What is larger, and what comes after an `nn.Upsample`, is
+            computed again for the statistics of each normalisation behind it: memory for some
+            tiles, for up to twice the time. None: no limit.
+    """
+    chain, x = _settled(layers, x, residual, tile, held)
+    yield from tiles(nn.Sequential(*chain), x, tile=tile, **_grid(chain))
+
+
+def _settled(
+    layers: Iterable[nn.Module], x: Tensor, residual: type[nn.Module], tile: int, held: int | None
+) -> tuple[list[nn.Module], Tensor]:
+    """A chain without normalisations or blocks, and of what it has to be computed."""
+    chain: list[nn.Module] = []
+    for layer in layers:
+        fits = held is None or _bytes(chain, x) <= held
+        if isinstance(layer, residual) and fits:
+            x, chain = _computed(chain, x, tile), []
+            inner, deeper = _settled(layer.layers, x, residual, tile, held)
+            x = _computed(inner, deeper, tile).add_(x)
+        elif isinstance(layer, residual):
+            branch: list[nn.Module] = []
+            for part in layer.layers:
+                if isinstance(part, nn.GroupNorm):
+                    part = _fixed(part, [*chain, *branch], x, tile)
+                branch.append(part)
+            chain.append(_Added(branch))
+        elif isinstance(layer, nn.GroupNorm):
+            if fits and not any(isinstance(waiting, nn.Upsample) for waiting in chain):
+                x, chain = _computed(chain, x, tile), []
+            chain.append(_fixed(layer, chain, x, tile))
+        else:
+            chain.append(layer)
+    return chain, x
 
 
 def _computed(chain: list[nn.Module], x: Tensor, tile: int) -> Tensor:
     if not chain:
         return x
-    grid = _grid(chain)
-    convolutions = [layer for layer in chain if isinstance(layer, nn.Conv2d)]
+    out = torch.empty(_shape(chain, x), dtype=_dtype(chain, x), device=x.device)
+    return by_tiles(nn.Sequential(*chain), x, out, tile=tile, **_grid(chain))
+
+
+def _bytes(chain: list[nn.Module], x: Tensor) -> int:
+    return math.prod(_shape(chain, x)) * _dtype(chain, x).itemsize
+
+
+def _shape(chain: list[nn.Module], x: Tensor) -> tuple[int, int, int, int]:
+    grid, convolutions = _grid(chain), _convolutions(chain)
     channels = convolutions[-1].out_channels if convolutions else x.shape[1]
     height, width = (side // grid["cell_in"] * grid["cell_out"] for side in x.shape[2:])
-    out = x.new_empty(len(x), channels, height, width)
-    return by_tiles(nn.Sequential(*chain), x, out, tile=tile, **grid)
+    return len(x), channels, height, width
+
+
+def _dtype(chain: list[nn.Module], x: Tensor) -> torch.dtype:
+    convolutions = _convolutions(chain)
+    return convolutions[-1].weight.dtype if convolutions else x.dtype
+
+
+def _convolutions(chain: list[nn.Module]) -> list[nn.Conv2d]:
+    return [part for layer in chain for part in layer.modules() if isinstance(part, nn.Conv2d)]
+
+
+class _Added(nn.Module):
+    """A block whose normalisations are fixed."""
+
+    def __init__(self, branch: list[nn.Module]) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(*branch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.branch(x).add_(x)
 
 
 def _grid(chain: list[nn.Module]) -> dict[str, int]:
     """Cells of a chain that only halves or only doubles; no convolution sees beyond one cell."""
-    convolutions = [layer for layer in chain if isinstance(layer, nn.Conv2d)]
+    convolutions = _convolutions(chain)
     doublings = sum(isinstance(layer, nn.Upsample) for layer in chain)
     return {
         "cell_in": 2 ** sum(layer.stride[0] == 2 for layer in convolutions),

@@ -52,7 +52,7 @@ def read(
     wanted: Sequence[int] | None = None,
     threads: int | None = None,
 ) -> np.ndarray:
-    """The flat values; fills in the network. Of the tiles only the `wanted`; all without.
+    """The flat values, int32; fills in the network. Of the tiles only the `wanted`; all without.
 
     Raises:
         FormatError: sections that `write` cannot have made.
@@ -70,4 +70,4 @@ def read(
             [sections[1 + s] for s in numbers], [streams[s] for s in numbers],
             layout, table, steps[-1], whole, threads,
         )  # fmt: skip
-    return whole.astype(np.float32)
+    return whole

@@ -13,11 +13,11 @@ What is done differently, all of it exact up to rounding:
 - Decoding runs on tiles with two cells of halo, so memory does not grow with the picture.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from torch import Tensor
 
 from smalti.models.patch.model import (
@@ -27,7 +27,7 @@ from smalti.models.patch.model import (
     PatchAutoencoder,
     PixelHeadDecoder,
 )
-from smalti.models.tiling import by_tiles
+from smalti.models.tiling import by_tiles, tiles
 
 ROWS = 768  # of a matrix at once, for each thread: 6 MB between two products of a GEGLU block
 MULTIPLE = 16  # of rows
@@ -96,6 +96,22 @@ class FastPatchAutoencoder:
         height, width = size or (z.shape[2] * patch, z.shape[3] * patch)
         x_hat = torch.empty((len(z), self.config.channels, height, width), device=self.device)
         return self._by_tiles(self._decode, z, x_hat, cell_in=1, cell_out=patch, halo=self.halo)
+
+    @torch.no_grad()
+    def decode_tiles(
+        self, z: Real[Tensor, "B Z h w"], steps: Float[Tensor, "Z 1 1"]
+    ) -> Iterator[tuple[int, int, Float[Tensor, "B C m n"]]]:
+        """Row, column and texels of each part of the picture of latents `z * steps`.
+
+        The latents become floats tile by tile, so that whole numbers need only their own room.
+        """
+
+        def run(part: Tensor) -> Tensor:
+            return self._decode(part.to(torch.float32).mul_(steps).to(self.dtype))
+
+        z = z.to(self.device)
+        grid = {"cell_in": 1, "cell_out": self.config.patch, "halo": self.halo, "tile": self.tile}
+        yield from tiles(run, z, **grid)
 
     def _by_tiles(self, run: Callable, x: Tensor, out: Tensor, **grid: int) -> Tensor:
         """Small pictures together, large ones in parts: about tile x tile cells at once."""
