@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -116,7 +117,8 @@ def encode(
     image = as_picture(picture)
     size = _checked_size(image)
     check_texels(codec, size)
-    sections = encode_any(codec, image, chosen)
+    with _set_aside(codec, chosen.device):
+        sections = encode_any(codec, image, chosen)
     if suffix == SMT:
         return write_file(codec, sections, size)
     return codec.write_foreign(suffix, sections, size)
@@ -131,7 +133,7 @@ def decode(
     size: str | tuple[int, int] | None = ...,
     device: str = ...,
     weights: str | Path | None = ...,
-    max_pixels: int = ...,
+    max_pixels: int | Mapping[str, int] = ...,
     output: Literal["numpy"] = ...,
 ) -> np.ndarray: ...
 @overload
@@ -143,7 +145,7 @@ def decode(
     size: str | tuple[int, int] | None = ...,
     device: str = ...,
     weights: str | Path | None = ...,
-    max_pixels: int = ...,
+    max_pixels: int | Mapping[str, int] = ...,
     output: str,
 ) -> Any: ...
 def decode(
@@ -154,7 +156,7 @@ def decode(
     size: str | tuple[int, int] | None = None,
     device: str = "cpu",
     weights: str | Path | None = None,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | Mapping[str, int] = MAX_PIXELS,
     output: str = "numpy",
 ) -> Any:
     """The picture that a file holds: `H W C`, or `H W` for grey.
@@ -170,7 +172,8 @@ def decode(
         size: (height, width) to draw at, or "640x480", for codecs that have no fixed resolution.
         weights: the file of trained weights that `data` was made with, if it is neither bundled
             nor in a folder of SMALTI_WEIGHTS.
-        max_pixels: refuse a file, or a size, of more texels than this before allocating anything.
+        max_pixels: refuse a file, or a size, of more texels than this before allocating anything;
+            {"fsq": 2**20, "resampler": 2**20} limits these codecs and leaves others as they are.
         output: "numpy", or "pil" for a Pillow image of 8 bits, "torch" for a tensor `C H W`.
 
     Raises:
@@ -196,17 +199,19 @@ def decode(
     to_depth(np.empty((1, 1), np.uint8), dtype)  # before the work
     codec, shape, sections, digest = open_file(content(data))
     box = None if window is None else _checked_window(geometry.window(window), shape)
-    drawn = None if size is None else _checked_drawn(geometry.size(size), codec, shape, max_pixels)
+    most = max_pixels if isinstance(max_pixels, int) else max_pixels.get(codec.name, MAX_PIXELS)
+    drawn = None if size is None else _checked_drawn(geometry.size(size), codec, shape, most)
     if box is not None and drawn is not None:
         raise OptionError("either a window or a size, not both")
-    check_pixels(shape, max_pixels)
+    check_pixels(shape, most, codec.name)
     check_texels(codec, shape, FormatError)
     codec = _with_weights(codec, digest, weights)
     _check_installed(codec)
-    if box is not None:
-        picture = decode_window(codec, sections, shape, box, dtype, device)
-    else:
-        picture = decode_any(codec, sections, shape, drawn, dtype, device)
+    with _set_aside(codec, device):
+        if box is not None:
+            picture = decode_window(codec, sections, shape, box, dtype, device)
+        else:
+            picture = decode_any(codec, sections, shape, drawn, dtype, device)
     return given_as(picture[..., 0] if shape.channels == 1 else picture, output)
 
 
@@ -410,6 +415,18 @@ def _with_weights(codec: Codec, digest: bytes, weights: str | Path | None) -> Co
     from smalti.weights import find_by_hash
 
     return dataclasses.replace(codec, weights=str(find_by_hash(digest, weights)))
+
+
+@contextmanager
+def _set_aside(codec: Codec, device: str) -> Iterator[None]:
+    """NumPy's and torch's own state, whatever the caller made of it."""
+    with ExitStack() as stack:
+        stack.enter_context(np.errstate(all="warn", under="ignore"))
+        if isinstance(codec, TrainedCodec):
+            from smalti.models.state import set_aside
+
+            stack.enter_context(set_aside(device))
+        yield
 
 
 def _check_installed(codec: Codec) -> None:

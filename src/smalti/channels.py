@@ -88,8 +88,8 @@ def _cut(
             picture[(*place, slice(colours))] = to_depth(_to_channels(texels, colours), dtype)
     if alpha is not None:
         top, left, height, width = window
-        part = to_depth(alpha[top : top + height, left : left + width], dtype)
-        picture[..., colours:] = part
+        shown = alpha[top : top + height, left : left + width]
+        picture[..., colours:] = to_depth(shown, dtype)
     return picture
 
 

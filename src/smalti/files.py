@@ -1,5 +1,6 @@
 """Files: the package's own, suffixes and first bytes, and writing so that a reader never meets half of a file."""
 
+import codecs
 import os
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,55 @@ def check_new(path: str | os.PathLike[str], *, force: bool) -> None:
     """
     if not force and Path(path).exists():
         raise OptionError(f"{path} exists; --force replaces it")
+
+
+def files_in(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files of some suffixes in a folder and the folders in it, sorted; links are followed.
+
+    What begins with a dot is no one's picture: macOS's ._a.png, .ipynb_checkpoints. A link that
+    leads nowhere is among the files: who reads it says so.
+
+    Raises:
+        OSError: a folder in it cannot be looked into.
+    """
+    found, seen = [], set()
+    for path, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        inside = Path(path)
+        real = inside.resolve()
+        if real in seen:  # a link to a folder above it
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            inside / name
+            for name in names
+            if not name.startswith(".") and Path(name).suffix.lower() in suffixes
+        ]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def unicode_of(data: bytes) -> str:
+    """Text in UTF-8, or in UTF-16 with a byte order mark as PowerShell and Excel write it.
+
+    Raises:
+        UnicodeDecodeError: neither.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    return data.decode("utf-8-sig")
+
+
+def text_of(data: bytes) -> str:
+    """The same of what people write themselves: what is no Unicode is Windows' Latin-1."""
+    try:
+        return unicode_of(data)
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

@@ -187,6 +187,6 @@ def open_material(data: Any, *, max_pixels: int = MAX_PIXELS) -> Material:
     codec, size, sections, _ = open_file(content(data))
     if not isinstance(codec, NeuralTextureCodec):
         raise FormatError(f"this file's codec is {codec.name}, not {NeuralTextureCodec.name}")
-    check_pixels(size, max_pixels)
+    check_pixels(size, max_pixels, codec.name)
     maps, texture = codec.unpack(sections, size)
     return Material(maps or (Map("picture", size.channels, "colour"),), texture)

@@ -44,7 +44,7 @@ def open_file(data: bytes) -> tuple[Codec, Size, tuple[bytes, ...], bytes]:
     return codec, Size(held.channels, held.height, held.width), held.sections, held.weights
 
 
-def check_pixels(size: Size, most: int) -> None:
+def check_pixels(size: Size, most: int, codec: str) -> None:
     """Refuse a file of more texels than asked for, before anything of their number is made.
 
     Raises:
@@ -53,8 +53,8 @@ def check_pixels(size: Size, most: int) -> None:
     texels = size.height * size.width
     if texels > most:
         raise FormatError(
-            f"{size.width} x {size.height} = {texels:,} texels, over the limit of {most:,}; "
-            "raise it with max_pixels= (--max-pixels)"
+            f"{size.width} x {size.height} = {texels:,} texels of {codec}, over the limit of "
+            f"{most:,}; raise it with max_pixels= (--max-pixels)"
         )
 
 

@@ -180,14 +180,28 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
     text, tensors = _unpickled(path) if path.suffix in PICKLES else _safetensors(path)
     try:
         if text is not None:
-            return {"model": None, "config": None, **json.loads(text)}, tensors
+            return _described(json.loads(text)), tensors
         described = path.with_name(CONFIG_FILE)
         if path.name != MODEL_FILE or not described.is_file():
             return {"model": None, "config": None}, tensors
         config = dict(json.loads(described.read_text()))
-        return {"model": config.pop("model", None), "config": config}, tensors
-    except (OSError, ValueError, TypeError) as cause:
+        return _described({"model": config.pop("model", None), "config": config}), tensors
+    except (OSError, ValueError, TypeError, RecursionError) as cause:
         raise WeightsError(f"{path.name} does not say which model its weights are of") from cause
+
+
+def _described(content: Any) -> dict[str, Any]:
+    """The name of a model and its config, either of them None where nothing says it.
+
+    Raises:
+        ValueError: JSON of another kind.
+    """
+    content = {"model": None, "config": None, **content}
+    if not isinstance(content["model"], str | None):
+        raise ValueError("a model's name is a text")
+    if not isinstance(content["config"], dict | None):
+        raise ValueError("a config is an object")
+    return content
 
 
 def _safetensors(path: Path) -> tuple[str | None, dict[str, "Tensor"]]:

@@ -1,6 +1,5 @@
 """The labelled pictures that a small language model learns from: MNIST, or anybody's folder."""
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from smalti import image
+from smalti import image, tables
 from smalti.artist.words import DIGITS, Words, words_of_things
 from smalti.errors import ImageError, OptionError
-from smalti.files import PICTURE_SUFFIXES
+from smalti.files import PICTURE_SUFFIXES, files_in
 from smalti.image import idx
 from smalti.models.pictures import to_rgb
 from smalti.tokens.coding import square
@@ -150,15 +149,11 @@ def _files(folder: Path) -> Iterator[tuple[str, str]]:
         raise OptionError(f"{folder} is no folder; --data is one of labelled pictures")
     index = folder / INDEX
     if index.is_file():
-        with index.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            if not {"file", "label"} <= set(table.fieldnames or ()):
-                raise OptionError(f"{index} has no columns file and label in its first line")
-            yield from ((row["file"], _word(row["label"] or "")) for row in table)
+        rows = tables.read(index, ("file", "label"))
+        yield from ((row["file"], _word(row["label"])) for row in rows)
         return
-    for path in folder.rglob("*"):
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
-            yield str(path.relative_to(folder)), _word(path.parent.name)
+    for path in files_in(folder, PICTURE_SUFFIXES):
+        yield str(path.relative_to(folder)), _word(path.parent.name)
 
 
 def _word(label: str) -> str:

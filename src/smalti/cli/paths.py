@@ -5,7 +5,7 @@ from pathlib import Path
 
 from smalti.cli import streams
 from smalti.errors import OptionError
-from smalti.files import SMT, WRITTEN_SUFFIXES
+from smalti.files import SMT, WRITTEN_SUFFIXES, files_in
 from smalti.registry import FOREIGN
 
 FILES = (SMT, *FOREIGN)
@@ -100,7 +100,7 @@ def expand(inputs: Sequence[Path], read: tuple[str, ...]) -> list[tuple[Path, Pa
         if not path.is_dir():
             found.append((path, Path(path.name)))
             continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in read and p.is_file())
+        inside = files_in(path, read)
         if not inside:
             raise OptionError(f"no {', '.join(read)} file in the folder {path}")
         found += [(p, p.relative_to(path)) for p in inside]

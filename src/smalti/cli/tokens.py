@@ -154,10 +154,15 @@ def untokens(
         if count is not None and count < 1:
             raise OptionError(f"--{name} {count}; a picture has at least 1")
     from smalti.tokens import ImageVocabulary, coding, files
-    from smalti.weights import find, sha256
+    from smalti.weights import bundled, find, sha256
 
     held = files.read(ids)
     name = weights or held.weights or "fsq-1m"
+    if weights is None and name not in bundled():
+        raise OptionError(
+            f"{ids} names the weights {name!r}, which are not bundled; --weights says that they "
+            "are meant"
+        )
     model = coding.load_tokenizer(name, device=device)
     if held.levels not in (None, model.config.levels):
         raise OptionError(f"{ids} has codes of levels {held.levels}, {name} {model.config.levels}")

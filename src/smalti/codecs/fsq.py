@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from smalti.models.fsq import FsqAutoencoder
 
 TILED_FROM = 2**20  # texels; below, encoding at once takes at most 1.4 GB and is a little faster
+DECODED = 48  # the same of a decoder that stays under 256 MB
 WHOLE = 3 << 20  # numbers of a decoder's layer; below, decoding at once takes at most 150 MB
 TILE = 128  # tokens along each side
 
@@ -63,7 +64,7 @@ class Fsq(TrainedCodec):
         levels = model.config.levels
         shape = (len(levels), -(-size.height // model.factor), -(-size.width // model.factor))
         digits = decode_planes(sections[0], shape, levels)
-        tile = TILE if digits[0].size * model.config.width > WHOLE else None
+        tile = DECODED if digits[0].size * model.config.width > WHOLE else None
         x_hat = model.decode_tiles(torch.from_numpy(digits).to(device).unsqueeze(0), tile=tile)
         for part in to_parts(x_hat, size.height, size.width):
             yield Part(*part)

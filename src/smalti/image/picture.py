@@ -140,11 +140,14 @@ def _of_tensor(tensor: Any) -> np.ndarray:
             )
         raise ImageError(f"{expected}; {_shape(shape)} has {shape[0]} channels")
     if tensor.device.type != "cpu":
-        raise ImageError(f"this tensor is on {tensor.device}; tensor.cpu() brings it back")
+        way = "it holds no numbers" if tensor.is_meta else "tensor.cpu() brings it back"
+        raise ImageError(f"this tensor is on {tensor.device}; {way}")
+    if str(tensor.layout) != "torch.strided":
+        raise ImageError(f"this tensor is {tensor.layout}; tensor.to_dense() makes it a picture")
     tensor = tensor.detach()
     if tensor.is_floating_point():
         tensor = tensor.float()  # half precisions that NumPy does not know
-    array = tensor.numpy()
+    array = tensor.resolve_neg().numpy()
     return _with_channels(array) if array.ndim == 2 else array.transpose(1, 2, 0)
 
 

@@ -18,7 +18,7 @@ from smalti.errors import ImageError, MissingExtraError
 from smalti.image.hdr import is_hdr, read_hdr
 from smalti.image.jpeg_xl import JPEG_XL_MAGIC, read_jpeg_xl
 from smalti.image.plugins import register
-from smalti.image.refusals import check_size, reason
+from smalti.image.refusals import check_scans, check_size, reason
 from smalti.image.samples import checked_range, straight_alpha, top_value, upright
 from smalti.image.tiff import TIFF_MAGIC, is_planar_16, read_by_tifffile
 
@@ -104,6 +104,8 @@ def _pixels(file: IO[bytes], max_pixels: int, light: bool) -> np.ndarray:
         raise
     with picture:
         check_size(*picture.size, max_pixels)
+        if picture.format in ("JPEG", "MPO"):
+            check_scans(file)
         if is_planar_16(picture):
             return read_by_tifffile(file, max_pixels)
         profile = picture.info.get("icc_profile")

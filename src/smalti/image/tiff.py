@@ -12,6 +12,8 @@ from smalti.image.samples import checked_range, straight_alpha, top_value, uprig
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
+_MAX_SAMPLES = 16  # a pixel: the colours, and further planes that are dropped
+
 # Without a handler of its own a logger prints to standard error, beside the one sentence of ours.
 _NO_OUTPUT = logging.NullHandler()
 
@@ -36,6 +38,10 @@ def read_by_tifffile(file: IO[bytes], max_pixels: int) -> np.ndarray:
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages.first
         check_size(page.imagewidth, page.imagelength, max_pixels)
+        if page.samplesperpixel > _MAX_SAMPLES:
+            raise ImageError(
+                f"has {page.samplesperpixel} samples a pixel, and a picture 1 to {_MAX_SAMPLES}"
+            )
         colours = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3}.get(_tag_name(page.photometric))
         codec = _tag_name(page.compression)
         readable = (

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from smalti.errors import ImageError, OptionError, WeightsError
+from smalti.errors import ImageError, WeightsError
 from smalti.files import write_atomically
 from smalti.models import originals
 from smalti.models.architectures import MODELS
@@ -18,7 +18,17 @@ from smalti.weights import CONFIG_FILE, MODEL_FILE, find, read
 OUTSIDE = 1.5  # no picture in [-1, 1] comes near, resampling that overshoots included
 
 # What a config or tensors of another model bring about.
-MISFITS = (AttributeError, KeyError, TypeError, RuntimeError, ZeroDivisionError, OptionError)
+MISFITS = (
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    RecursionError,
+    ZeroDivisionError,
+    OverflowError,
+)
+LARGEST = 2**24  # of a whole number in a config
 
 
 class Model(nn.Module):
@@ -101,8 +111,11 @@ class Model(nn.Module):
                     raise WeightsError(undescribed(path, kind, tensors))
                 tensors, fields = cls.from_original(tensors), {}
         try:
-            model = cls(config_of(cls.Config, fields))
-            model.load_state_dict({cls._key(k): value.to(dtype) for k, value in tensors.items()})
+            config = config_of(cls.Config, fields)
+            held = {cls._key(key): value for key, value in tensors.items()}
+            _check_tensors(cls, config, held)
+            model = cls(config)
+            model.load_state_dict({key: value.to(dtype) for key, value in held.items()})
         except MISFITS as cause:
             reason = str(cause).partition("\n")[0]
             raise WeightsError(f"{path.name} does not fit {cls.__name__}: {reason}") from cause
@@ -165,6 +178,50 @@ def _field(kind: Any, value: Any) -> Any:
     if isinstance(value, dict) and dataclasses.is_dataclass(kind):
         return config_of(kind, value)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _check_tensors(cls: type[Model], config: Any, held: dict[str, torch.Tensor]) -> None:
+    """Refuse, before a model takes memory or time, what does not fit it or holds no numbers.
+
+    Raises:
+        ValueError: names or shapes of other tensors than the config's model has, NaN or infinity.
+    """
+    _check_config(config, len(held))
+    with torch.device("meta"):
+        expected = {key: tuple(value.shape) for key, value in cls(config).state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in held.items()}
+    for key in sorted(expected.keys() | found.keys()):
+        if expected.get(key) != found.get(key):
+            raise ValueError(
+                f"its config makes {key} {expected.get(key, 'absent')}, the file {found.get(key, 'absent')}"
+            )
+    for key, value in held.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(f"{key} holds NaN or infinity")
+
+
+def _check_config(config: Any, tensors: int) -> None:
+    """A config's numbers are of the kind of the defaults, and none asks for more than there is.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for field in dataclasses.fields(config):
+        value, kind = getattr(config, field.name), type(field.default)
+        if dataclasses.is_dataclass(value):
+            _check_config(value, tensors)
+            continue
+        numbers = value if isinstance(value, tuple) else (value,)
+        if field.default is not dataclasses.MISSING and field.default is not None:
+            is_kind = isinstance(value, kind) or (kind is float and isinstance(value, int))
+            if not is_kind or (isinstance(value, bool) and kind is not bool):
+                raise ValueError(f"{field.name} is {kind.__name__}, not {type(value).__name__}")
+        # every block has tensors of its own
+        most = tensors if field.name.endswith(("blocks", "layers", "depth")) else LARGEST
+        if len(numbers) > LARGEST or any(
+            isinstance(n, int | float) and not -LARGEST <= n <= most for n in numbers
+        ):
+            raise ValueError(f"{field.name} is beyond {most:,}")
 
 
 def undescribed(path: Path, kind: str | None, tensors: dict[str, torch.Tensor]) -> str:

@@ -209,4 +209,5 @@ def _fixed(norm: nn.GroupNorm, chain: list[nn.Module], x: Tensor, tile: int) -> 
     each = norm.num_channels // norm.num_groups
     gain = scale.repeat_interleave(each, 1) * norm.weight
     offset = norm.bias - mean.repeat_interleave(each, 1) * gain
-    return _Affine(gain.to(x.dtype)[:, :, None, None], offset.to(x.dtype)[:, :, None, None])
+    gain, offset = (numbers.to(norm.weight.dtype) for numbers in (gain, offset))
+    return _Affine(gain[:, :, None, None], offset[:, :, None, None])

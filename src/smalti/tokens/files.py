@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from smalti.errors import FormatError, OptionError
+from smalti.files import unicode_of
 
 VERSION = 1
 WRITTEN = (".json", ".npy", ".txt")
@@ -61,16 +62,23 @@ def read(path: Path) -> TokenFile:
     data = path.read_bytes()
     try:
         if path.suffix == ".npy":
-            return TokenFile(_whole(np.load(io.BytesIO(data), allow_pickle=False).ravel().tolist()))
+            return TokenFile(_whole(_from_npy(data)))
         if path.suffix == ".txt":
-            return TokenFile([int(word) for word in data.decode().split()])
-        content = json.loads(data)
+            return TokenFile(_whole([int(word) for word in unicode_of(data).split()]))
+        content = json.loads(unicode_of(data))
         if isinstance(content, list):
             return TokenFile(_whole(content))
         return _from_json(content)
     except (ValueError, TypeError, KeyError, AttributeError, EOFError, RecursionError) as cause:
         reason = str(cause).partition("\n")[0]
         raise FormatError(f"{path} is no file of ids: {reason}") from cause
+
+
+def _from_npy(data: bytes) -> list[Any]:
+    try:
+        return np.load(io.BytesIO(data), allow_pickle=False).ravel().tolist()
+    except Exception as cause:  # of a damaged header numpy says nearly anything
+        raise ValueError(str(cause)) from cause
 
 
 def _from_json(content: dict[str, Any]) -> TokenFile:

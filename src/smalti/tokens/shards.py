@@ -13,7 +13,6 @@ Codes, not ids: one data set serves every language model (`ImageVocabulary.seque
 The schema's metadata holds, under "smalti", the tokenizer that made them.
 """
 
-import csv
 import hashlib
 import io
 import json
@@ -25,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from smalti import image, weights
+from smalti import image, tables, weights
 from smalti.errors import FormatError, ImageError, OptionError
 from smalti.extras import need
-from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, write_atomically
+from smalti.files import MAX_PIXELS, PICTURE_SUFFIXES, files_in, text_of, write_atomically
 from smalti.models.pictures import to_rgb
 from smalti.tokens.coding import encode_pictures, load_tokenizer, square
 
@@ -64,12 +63,13 @@ def sources_of(folder: str | Path, captions: str = "txt") -> list[Source]:
     folder = Path(folder)
     if not folder.is_dir():
         raise OptionError(f"{folder} is no folder; shards are made of one")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+    paths = files_in(folder, PICTURE_SUFFIXES)
     if not paths:
         raise OptionError(f"no {', '.join(PICTURE_SUFFIXES)} file in the folder {folder}")
     table: dict[str, str] = {}
     if captions.endswith(".csv"):
-        table = _read_csv(Path(captions))
+        rows = tables.read(Path(captions), ("file", "caption"))
+        table = {row["file"]: row["caption"] for row in rows}
         names = {path.relative_to(folder).as_posix() for path in paths}
         if missing := sorted(table.keys() - names):
             raise OptionError(f"{captions} names {missing[0]}, which is not in {folder}")
@@ -82,7 +82,7 @@ def sources_of(folder: str | Path, captions: str = "txt") -> list[Source]:
         if captions == "folders":
             text = path.parent.relative_to(folder).name
         elif captions == "txt" and (beside := path.with_suffix(".txt")).is_file():
-            text = beside.read_text(encoding="utf-8", errors="replace").strip()
+            text = text_of(beside.read_bytes()).strip()
         found.append(Source(path, name, text))
     return found
 
@@ -164,15 +164,10 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
         text = (parquet.read_schema(path).metadata or {}).get(b"smalti")
     except (pyarrow.ArrowException, OSError) as cause:
         raise FormatError(f"{path} is no Parquet file: {str(cause).rstrip('.')}") from cause
-    return None if text is None else json.loads(text)
-
-
-def _read_csv(path: Path) -> dict[str, str]:
-    with path.open(newline="", encoding="utf-8") as file:
-        table = csv.DictReader(file)
-        if not {"file", "caption"} <= set(table.fieldnames or ()):
-            raise OptionError(f"{path} has no columns file and caption in its first line")
-        return {row["file"]: row["caption"] or "" for row in table}
+    try:
+        return None if text is None else dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as cause:
+        raise FormatError(f"{path} is a shard whose description is damaged") from cause
 
 
 def _digest(part: Sequence[Source]) -> str:

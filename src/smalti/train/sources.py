@@ -9,8 +9,9 @@ import numpy as np
 
 from smalti import image
 from smalti.errors import ImageError
-from smalti.files import PICTURE_SUFFIXES
+from smalti.files import PICTURE_SUFFIXES, files_in
 from smalti.image import idx
+from smalti.image.refusals import reason
 
 CACHE_MB = 2048  # of decoded pictures, in each process
 
@@ -76,10 +77,10 @@ class Pictures:
             for row in range(len(pictures)):
                 self._append(f"{source}[{row}]", lambda row=row: pictures[row])
         elif source.is_dir():
-            for path in sorted(p for p in source.rglob("*") if p.is_file()):
+            for path in files_in(source, (".tar", *PICTURE_SUFFIXES)):
                 if path.suffix == ".tar":
                     self._add_tar(path)
-                elif path.suffix.lower() in PICTURE_SUFFIXES:
+                else:
                     self._append(str(path), lambda path=path: _read(path))
         else:
             raise ImageError(
@@ -89,8 +90,9 @@ class Pictures:
     def _add_array(self, source: Path) -> None:
         try:
             images = np.load(source)["images"]
-        except (KeyError, ValueError, OSError) as cause:
-            raise ImageError(f"{source} has no readable array `images`: {cause}") from cause
+        except Exception as cause:  # of a damaged header numpy and zipfile say nearly anything
+            why = reason(cause)
+            raise ImageError(f"{source} has no readable array `images`: {why}") from cause
         if (
             images.ndim != 4
             or 3 not in (images.shape[1], images.shape[3])

@@ -17,7 +17,7 @@ CUBIC = -0.5  # Keys' a, as in Pillow's BICUBIC
 
 def centres(count: int, extent: float = 1.0) -> Float[Tensor, " count"]:
     """Centres of `count` equal parts of -extent / 2 .. extent / 2."""
-    return extent * ((torch.arange(count) + 0.5) / count - 0.5)
+    return extent * ((torch.arange(count, dtype=torch.float32) + 0.5) / count - 0.5)
 
 
 def atoms(
@@ -35,7 +35,9 @@ def atoms(
         footprint: side of a texel, in the same unit; broadcast against `offset`.
     """
     d = offset.unsqueeze(-1)
-    omega = torch.arange(count, device=offset.device) * (math.pi / (2 * radius))
+    omega = torch.arange(count, dtype=torch.float32, device=offset.device) * (
+        math.pi / (2 * radius)
+    )
     window = torch.where(d.abs() < radius, (d * (math.pi / (2 * radius))).cos().square(), 0.0)
     side = torch.as_tensor(footprint, dtype=offset.dtype, device=offset.device).unsqueeze(-1)
     return window * (omega * (d + radius)).cos() * torch.sinc(omega * side / (2 * math.pi))
@@ -52,7 +54,7 @@ def waves(
 
     Damped by the footprint as `atoms` are.
     """
-    omega = math.pi / 2 * 2.0 ** torch.arange(count, device=rows.device)
+    omega = math.pi / 2 * 2.0 ** torch.arange(count, dtype=torch.float32, device=rows.device)
 
     def along(at: Tensor, side: Tensor | float) -> Tensor:
         side = torch.as_tensor(side, dtype=at.dtype, device=at.device)

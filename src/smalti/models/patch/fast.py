@@ -84,7 +84,7 @@ class FastPatchAutoencoder:
         x = x.to(self.device, self.dtype)
         x = F.pad(x, (0, -x.shape[3] % patch, 0, -x.shape[2] % patch), mode="replicate")
         shape = (self.config.latent_channels, x.shape[2] // patch, x.shape[3] // patch)
-        z = torch.empty((len(x), *shape), device=self.device)
+        z = torch.empty((len(x), *shape), dtype=torch.float32, device=self.device)
         return self._by_tiles(self._encode, x, z, cell_in=patch, cell_out=1, halo=0)
 
     @torch.no_grad()
@@ -94,7 +94,8 @@ class FastPatchAutoencoder:
         """Pictures of latents, about in [-1, 1]; cropped to `size` (height, width) if given."""
         patch, z = self.config.patch, z.to(self.device, self.dtype)
         height, width = size or (z.shape[2] * patch, z.shape[3] * patch)
-        x_hat = torch.empty((len(z), self.config.channels, height, width), device=self.device)
+        shape = (len(z), self.config.channels, height, width)
+        x_hat = torch.empty(shape, dtype=torch.float32, device=self.device)
         return self._by_tiles(self._decode, z, x_hat, cell_in=1, cell_out=patch, halo=self.halo)
 
     @torch.no_grad()
