@@ -83,10 +83,12 @@ def _repository_and_file(name: str) -> tuple[str, str]:
 def _from_hub(repository: str, file: str, otherwise: str = "") -> Path:
     """A file of a repository, from the hub or the cache of an earlier download; as pinned."""
     import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
 
     try:
         if file == MODEL_FILE:
-            with contextlib.suppress(huggingface_hub.errors.RemoteEntryNotFoundError):
+            # offline, what an earlier download did not find is not in the cache either
+            with contextlib.suppress(RemoteEntryNotFoundError, LocalEntryNotFoundError):
                 huggingface_hub.hf_hub_download(repository, CONFIG_FILE)
         path = Path(huggingface_hub.hf_hub_download(repository, file))
     except Exception as cause:  # of any of the layers of a download

@@ -93,7 +93,7 @@ def test_torch_tensors():
         torch.zeros(7, 5, 3): "7 x 5 x 3 has its channels last: tensor.numpy",
         torch.zeros(5, 4, 6): "5 x 4 x 6 has 5 channels",
         torch.zeros(3): "this one's shape is 3",
-        torch.zeros(3, 4, 5, device="meta"): r"on meta; tensor\.cpu\(\) brings it back",
+        torch.zeros(3, 4, 5, device="meta"): "on meta; it holds no numbers",
         torch.zeros(3, 4, 5, dtype=torch.int64): "and this is int64; array.astype",
         torch.full((3, 2, 2), -1.0): r"lie in \[0, 1\], not -1 .. -1; \(x \+ 1\) / 2 brings",
         torch.zeros(3, 0, 2): "no pixels",

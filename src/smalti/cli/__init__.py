@@ -1,11 +1,13 @@
 """The `smalti` command: thin, and with nothing imported that the command at hand does not need."""
 
 import os
+import signal
 import sys
 from importlib import import_module
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import NoReturn
 
+from smalti.cli.terminal import make_forgiving, printable
 from smalti.errors import SmaltiError
 
 
@@ -13,6 +15,10 @@ def main() -> None:
     """Entry point. Exit codes: 0 done, 1 something failed, 2 wrong usage, 130 interrupted."""
     # The threads that NumPy's BLAS starts on import are half of what importing it takes.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    make_forgiving()
+    for name in ("SIGTERM", "SIGHUP"):  # from a cluster, or a terminal that is closed
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+            signal.signal(getattr(signal, name), _end)
     try:
         sys.exit(_run(sys.argv[1:]))
     except SmaltiError as error:
@@ -29,8 +35,13 @@ def main() -> None:
         fail(reason, 1)
 
 
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    """End as Ctrl-C does: temporary files are removed on the way."""
+    raise KeyboardInterrupt
+
+
 def fail(sentence: str, code: int) -> NoReturn:
-    sys.stderr.write(f"smalti: {sentence}\n")
+    sys.stderr.write(f"smalti: {printable(sentence, sys.stderr)}\n")
     sys.exit(code)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smalti.cli import streams
+from smalti.cli.terminal import printable
 from smalti.errors import OptionError, SmaltiError
 
 if TYPE_CHECKING:
@@ -22,16 +23,12 @@ SECONDS_BETWEEN_LINES = 10
 def note(text: str, target: Path | None = None) -> None:
     """A line of results; on standard error where `target`, the file, goes to standard output."""
     stream = sys.stderr if target is not None and streams.is_stream(target) else sys.stdout
-    try:
-        stream.write(f"{text}\n")
-    except UnicodeEncodeError:  # a file's name has letters that this terminal has not
-        known = text.encode(stream.encoding, "backslashreplace").decode(stream.encoding)
-        stream.write(f"{known}\n")
+    stream.write(f"{printable(text, stream)}\n")
     stream.flush()  # lines are seen as they come, through a pipe as well
 
 
 def error(text: str) -> None:
-    sys.stderr.write(f"smalti: {text}\n")
+    sys.stderr.write(f"smalti: {printable(text, sys.stderr)}\n")
 
 
 @contextmanager
@@ -56,7 +53,8 @@ def progress() -> Iterator[Callable[[int, int, str], None]]:
                 said = time.monotonic()
                 left = (said - begun) / done * (total - done) if done else None
                 about = "" if left is None else f", about {left:.0f} s left"
-                sys.stderr.write(f"{done} of {total}: {text}{about}\n")
+                shown = printable(text, sys.stderr)
+                sys.stderr.write(f"{done} of {total}: {shown}{about}\n")
 
         yield update
 
@@ -242,7 +240,7 @@ def progress_bars() -> "Progress":
     )
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

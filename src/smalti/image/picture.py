@@ -19,6 +19,7 @@ from smalti.image.samples import DEPTHS, to_float
 from smalti.image.transfer import srgb_to_linear
 
 CHANNELS = (1, 2, 3, 4)  # grey, grey and alpha, RGB, RGBA
+ROUNDING = 1e-5  # so far beyond [0, 1] a float is an error of arithmetic, and no other range
 _EXPECTED = "a picture is H W C or H W, with 1 to 4 channels"
 
 
@@ -181,7 +182,7 @@ def _unit(array: np.ndarray, clip: bool) -> np.ndarray:
         raise ImageError(f"{missing} of the picture's {array.size} values are NaN")
     if low >= 0 and high <= 1:
         return array.astype(np.float32, copy=False)
-    if clip:
+    if clip or (low >= -ROUNDING and high <= 1 + ROUNDING):
         return array.clip(0, 1).astype(np.float32)
     hint = ""
     if low >= 0 and high <= 255:
@@ -190,7 +191,7 @@ def _unit(array: np.ndarray, clip: bool) -> np.ndarray:
         hint = "; smalti.image.tone_map makes a picture of linear light"
     elif low >= -1 and high <= 1:
         hint = "; (x + 1) / 2 brings a model's [-1, 1] there"
-    raise ImageError(f"a picture's values lie in [0, 1], not {low:g} .. {high:g}{hint}")
+    raise ImageError(f"a picture's values lie in [0, 1], not {low:.9g} .. {high:.9g}{hint}")
 
 
 def _shape(shape: tuple[int, ...]) -> str:

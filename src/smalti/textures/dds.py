@@ -177,7 +177,7 @@ def _read_head(data: bytes) -> _Head:
             f"the DDS file is truncated: {len(data)} bytes, its header alone takes {_LEGACY_OFFSET}"
         )
     fields = _HEADER.unpack_from(data, len(DDS_MAGIC))
-    size, flags, height, width, _, _, mip_maps = fields[:7]
+    size, _, height, width, _, _, mip_maps = fields[:7]
     pixel_format_size, pixel_format_flags, fourcc = fields[7:10]
     caps2 = fields[16]
     if size != _HEADER_BYTES or pixel_format_size != _PIXEL_FORMAT_BYTES:
@@ -187,7 +187,6 @@ def _read_head(data: bytes) -> _Head:
         )
     if not pixel_format_flags & _PIXEL_FORMAT_FOURCC:
         raise FormatError(f"the DDS file holds uncompressed texels; known: {_KNOWN}")
-    levels = mip_maps if flags & _FLAG_MIP_MAPS else 1
     if fourcc == b"DX10":
         format, srgb, layers, cube = _read_dx10(data)
         offset = _DX10_OFFSET
@@ -200,7 +199,8 @@ def _read_head(data: bytes) -> _Head:
             faces = (caps2 & _CAPS2_ALL_FACES).bit_count()
             raise FormatError(f"the DDS file holds {faces} of a cube's 6 faces")
     faces = 6 if cube else 1
-    levels = max(levels, 1)  # 0 levels is how some write that there is only the one
+    # some leave out the flag that there are mip levels; 0 of them is how some write 1
+    levels = max(mip_maps, 1)
     check_shape(height, width, layers, faces, levels)
     return _Head(format, srgb, height, width, levels, layers, faces, offset)
 
