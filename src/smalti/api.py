@@ -228,7 +228,7 @@ def arrays(
         WeightsError: the weights it was made with are not here.
     """
     codec, shape, sections, digest = open_file(content(data))
-    check_pixels(shape, max_pixels)
+    check_pixels(shape, max_pixels, codec.name)
     check_texels(codec, shape, FormatError)
     codec = _with_weights(codec, digest, weights)
     _check_installed(codec)

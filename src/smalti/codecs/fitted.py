@@ -179,7 +179,7 @@ class Fitted(Codec):
     def arrays(self, sections: Sequence[bytes], size: Size) -> dict[str, np.ndarray]:
         """The networks' parameters as bytes, and the whole numbers of each grid `h w`."""
         layout = self._layout(size)
-        values = file.read(sections, layout, self._network(size)).astype(np.int32)
+        values = file.read(sections, layout, self._network(size))
         found = {"networks": np.frombuffer(sections[0], np.uint8)}
         for index, shape in enumerate(layout.shapes):
             grid = values[layout.offsets[index] : layout.offsets[index + 1]]

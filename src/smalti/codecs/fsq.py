@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from smalti.codec import EncodeOptions, joined, only, Part, Size, TrainedCodec
+from smalti.codec import EncodeOptions, Part, Size, TrainedCodec, joined, only
 from smalti.entropy import decode_planes, encode_planes
 from smalti.errors import FormatError
 from smalti.settings import setting

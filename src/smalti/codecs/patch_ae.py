@@ -117,7 +117,8 @@ class PatchAe(TrainedCodec):
 
     def arrays(self, sections: Sequence[bytes], size: Size) -> dict[str, np.ndarray]:
         """Latents `C h w` as the decoder takes them."""
-        return {"latents": self._latents(self.model("cpu"), sections, size, "cpu").numpy()}
+        q, steps = self._latents(self.model("cpu"), sections, size, "cpu")
+        return {"latents": (q * steps).numpy(), "integers": q.numpy()}
 
     def model(self, device: str) -> "FastPatchAutoencoder":
         from smalti.models import load_shared

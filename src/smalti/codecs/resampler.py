@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import between, EncodeOptions, joined, only, Part, Size, TrainedCodec, Window
+from smalti.codec import EncodeOptions, Part, Size, TrainedCodec, Window, between, joined, only
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
 from smalti.errors import FormatError, WeightsError
 from smalti.settings import setting

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from smalti.codec import between, EncodeOptions, joined, only, Part, Size, TrainedCodec
+from smalti.codec import EncodeOptions, Part, Size, TrainedCodec, between, joined, only
 from smalti.entropy.ranges import HIGHEST, LOWEST, decode_signed, encode_signed
 from smalti.errors import FormatError
 from smalti.settings import setting
