@@ -96,7 +96,8 @@ class Latents:
 def loss_of(model: Generator, z: Packed, labels: Tensor) -> Tensor:
     """Squared error of the velocity, latents - noise, at logit-normal times (arXiv 2403.03206)."""
     t = torch.randn(len(labels)).sigmoid()
-    labels = torch.where(torch.rand(len(labels)) < 0.1, model.labels, labels)  # for the guidance
+    dropped = (torch.rand(len(labels)) < 0.1).view(-1, *[1] * (labels.ndim - 1))
+    labels = torch.where(dropped, model.none(labels), labels)  # for the guidance
     each = t[z.owners()][:, None]
     clean = (z.values - model.mean) / model.std
     noise = torch.randn_like(clean)
@@ -120,7 +121,7 @@ def sample(
     """
     random = torch.Generator().manual_seed(seed)
     z = torch.randn(sum(rows * columns for rows, columns in sizes), CHANNELS, generator=random)
-    both = torch.cat([labels, torch.full_like(labels, model.labels)])
+    both = torch.cat([labels, model.none(labels)])
 
     def velocity(z: Tensor, t: float) -> Tensor:
         packed = Packed(torch.cat([z, z]), sizes + sizes)

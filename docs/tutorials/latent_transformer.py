@@ -32,6 +32,10 @@ class Generator(nn.Module):
         self.velocity = nn.Linear(width, CHANNELS)
         nn.init.zeros_(self.velocity.weight)
 
+    def none(self, labels: Tensor) -> Tensor:
+        """As many labels that say nothing."""
+        return torch.full_like(labels, self.labels)
+
     def forward(self, z: Packed, t: Tensor, labels: Tensor) -> Tensor:
         """Velocities `cells 16`; t in [0, 1] and labels, one each for a picture."""
         waves = 1000 * t[:, None] * torch.exp(-torch.arange(32) * 0.28)

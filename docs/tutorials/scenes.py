@@ -28,13 +28,27 @@ LANDS = ((96, 150, 70), (214, 186, 128), (232, 236, 244), (150, 110, 90))  # gra
 SMOOTH = 3  # the scene is drawn this many times as large, then reduced
 
 
-def scene(label: int, height: int, width: int, random: np.random.Generator) -> np.ndarray:
-    """A scene, `height width 3` uint8, with the thing `THINGS[label]` in it at least once."""
+def scene(
+    label: int,
+    height: int,
+    width: int,
+    random: np.random.Generator,
+    *,
+    sky: int | None = None,
+    land: int | None = None,
+) -> np.ndarray:
+    """A scene, `height width 3` uint8, with the thing `THINGS[label]` in it at least once.
+
+    Args:
+        sky, land: of SKIES and LANDS; any without.
+    """
     tall, wide = SMOOTH * height, SMOOTH * width
-    sky, land = SKIES[random.integers(len(SKIES))], LANDS[random.integers(len(LANDS))]
+    by_chance = random.integers(len(SKIES)), random.integers(len(LANDS))
+    top, bottom = SKIES[by_chance[0] if sky is None else sky]
+    ground = LANDS[by_chance[1] if land is None else land]
     horizon = int(tall * random.uniform(0.55, 0.75))
     down = np.clip(np.arange(tall) / horizon, 0, 1)[:, None]
-    column = np.array(sky[0]) * (1 - down) + np.array(sky[1]) * down
+    column = np.array(top) * (1 - down) + np.array(bottom) * down
     picture = Image.fromarray(np.broadcast_to(column[:, None], (tall, wide, 3)).astype(np.uint8))
     pen = Pen(ImageDraw.Draw(picture), random)
 
@@ -43,7 +57,7 @@ def scene(label: int, height: int, width: int, random: np.random.Generator) -> n
     pen.at(0, horizon, 1.0)
     x = np.linspace(0, wide, 24)
     hills = tall * 0.04 * np.sin(x / wide * random.uniform(2, 9) + random.uniform(0, 6))
-    pen.polygon([(0, 2 * tall), *zip(x, hills, strict=True), (wide, 2 * tall)], land)
+    pen.polygon([(0, 2 * tall), *zip(x, hills, strict=True), (wide, 2 * tall)], ground)
 
     size = SMOOTH * random.uniform(26, 38)  # of a thing, about; from far to near
     places = max(1, round(wide / size * random.uniform(0.4, 0.8)))

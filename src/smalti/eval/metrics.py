@@ -81,9 +81,12 @@ def metrics(x: np.ndarray, y: np.ndarray, *, threads: int = 1) -> Metrics:
 
 
 def matched(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two pictures with the channels of both: grey becomes colour, what has no alpha opaque."""
+    """Two pictures with the channels of both: grey becomes colour, what has no alpha opaque.
+
+    Alpha that is 255 everywhere in both is left out.
+    """
     colour = max(x.shape[2], y.shape[2]) >= 3
-    alpha = any(picture.shape[2] in (2, 4) for picture in (x, y))
+    alpha = not (_is_opaque(x) and _is_opaque(y))
     return _with(x, colour, alpha), _with(y, colour, alpha)
 
 
