@@ -86,7 +86,8 @@ SIMD_INLINE void read_block(const smalti_bc7_encode_args &args, int64_t stride, 
   }
 }
 
-SIMD_INLINE void load_block(Wave &wave, int number, Open &open) {
+// all: colour under alpha 0 counts as any.
+SIMD_INLINE void load_block(Wave &wave, int number, bool all, Open &open) {
   uint32_t *words = reinterpret_cast<uint32_t *>(wave.words + 16 * number);
   uint32_t both = words[0], either = words[0], change = 0, black = 0, hidden = 0;
   for (int t = 0; t < 16; ++t) {
@@ -98,7 +99,7 @@ SIMD_INLINE void load_block(Wave &wave, int number, Open &open) {
   }
   wave.black[number] = black != 0;
   wave.error[number] = FAR_OFF;
-  if (either >> 24 == 0) {
+  if (either >> 24 == 0 && !all) {
     wave.coding[number] = {};
     wave.coding[number].head = 6; // all the rest zero
   } else if (change == 0) {
@@ -106,7 +107,7 @@ SIMD_INLINE void load_block(Wave &wave, int number, Open &open) {
   } else if (both >> 24 == 255) {
     open.opaque.add(number, 0);
   } else {
-    if (hidden) fill_invisible(words);
+    if (hidden && !all) fill_invisible(words);
     open.alpha.add(number, 0);
   }
 }
@@ -310,7 +311,7 @@ KERNEL(bc7_encode) {
         const int64_t block = first + i;
         read_block(args, stride, block / columns, block % columns,
                    reinterpret_cast<uint32_t *>(wave.words + 16 * i));
-        load_block(wave, i, open);
+        load_block(wave, i, metric.by_alpha == 2, open);
       }
       search_opaque(wave, metric, effort, open.opaque, scratch);
       search_alpha(wave, metric, effort, open.alpha, scratch);

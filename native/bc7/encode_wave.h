@@ -48,7 +48,7 @@ struct Metric {
   float rr, gg, bb, aa, rg, rb, gb; // d^T M d of a texel's error d
   float to_space[9];                // 3 x 3, row-major: to where that is a plain square
   float alpha_to_space;
-  float by_alpha; // not 0: colour errors count by alpha squared
+  float by_alpha; // 1: colour errors count by alpha squared; 2: all alike, under alpha 0 too
   bool plain;     // the plain square itself
   bool crossed;   // whether M has entries off its diagonal
 };
@@ -154,8 +154,8 @@ SIMD_INLINE void load_texel(const Wave &wave, vint at, const Metric &metric, int
   }
   if (WEIGHTED) {
     const vmask hidden = a == vfloat(0.0f);
-    texels.visible[t] = select(hidden, vfloat(0.0f), vfloat(1.0f));
-    if (metric.by_alpha != 0) // in 16ths
+    texels.visible[t] = select(hidden, vfloat(metric.by_alpha == 2 ? 1.0f : 0.0f), vfloat(1.0f));
+    if (metric.by_alpha == 1) // in 16ths
       texels.visible[t] = ceil(a * a * vfloat(16.0f / 65025)) * vfloat(1.0f / 16);
     texels.opacity[t] =
         select(hidden | (a == vfloat(255.0f)), vfloat(HELD / metric.aa), vfloat(1.0f));

@@ -10,9 +10,9 @@ namespace smalti::SMALTI_ISA {
 
 namespace {
 
-constexpr int64_t TILE = 256; // output texels
-constexpr int64_t LINE = 1024; // columns that a tile reads at most: 3 an output, and the taps
-constexpr int64_t MAX_TAPS = 64;
+constexpr int64_t LINE = 1024; // columns that a tile of output texels reads at most
+constexpr int64_t TILES[] = {256, 64, 16, 4, 1}; // output texels: 3 columns each and the taps, or 12, ...
+enum Edges { CLAMP, WRAP, MIRROR };
 
 SIMD_INLINE bool has_alpha(int channels) { return channels == 2 || channels == 4; }
 
@@ -46,19 +46,34 @@ namespace {
 // Position p of a row, where positions may lie outside.
 SIMD_INLINE int64_t column_of(const smalti_image_shrink_args &args, int64_t p) {
   const int64_t width = args.source_width;
-  if (args.repeat) return (p % width + width) % width;
-  return p < 0 ? 0 : p < width ? p : width - 1;
+  if (args.edges == CLAMP) return p < 0 ? 0 : p < width ? p : width - 1;
+  const int64_t period = args.edges == WRAP ? width : 2 * width;
+  const int64_t q = (p % period + period) % period;
+  return q < width ? q : period - 1 - q;
+}
+
+// The largest tile that fits the line; 0: none does.
+int64_t tile_of(const smalti_image_shrink_args &args) {
+  for (const int64_t tile : TILES) {
+    bool fits = true;
+    for (int64_t start = 0; fits && start < args.width; start += tile) {
+      const int64_t last = least(start + tile, args.width) - 1;
+      fits = args.column_starts[last] + args.column_taps - args.column_starts[start] <= LINE;
+    }
+    if (fits) return tile;
+  }
+  return 0;
 }
 
 // One output row of one plane.
-void shrink_row(const smalti_image_shrink_args &args, const float *source, int64_t row,
-                float *result) {
+void shrink_row(const smalti_image_shrink_args &args, int64_t tile, const float *source,
+                int64_t row, float *result) {
   const int32_t *indices = args.row_indices + row * args.row_taps;
   const float *weights = args.row_weights + row * args.row_taps;
   const int64_t width = args.source_width;
   float line[LINE];
-  for (int64_t start = 0; start < args.width; start += TILE) {
-    const int64_t end = least(start + TILE, args.width);
+  for (int64_t start = 0; start < args.width; start += tile) {
+    const int64_t end = least(start + tile, args.width);
     const int64_t low = args.column_starts[start];
     const int64_t high = args.column_starts[end - 1] + args.column_taps;
     const auto down = [&](int64_t x) { // the same sum for one column
@@ -97,17 +112,14 @@ void shrink_row(const smalti_image_shrink_args &args, const float *source, int64
 } // namespace
 
 KERNEL(image_shrink) {
-  if (args.row_taps < 1 || args.column_taps < 1 || args.column_taps > MAX_TAPS)
+  if (args.row_taps < 1 || args.column_taps < 1 || args.edges < CLAMP || args.edges > MIRROR)
     return SMALTI_INVALID;
-  for (int64_t start = 0; start < args.width; start += TILE) {
-    const int64_t last = least(start + TILE, args.width) - 1;
-    if (args.column_starts[last] + args.column_taps - args.column_starts[start] > LINE)
-      return SMALTI_INVALID;
-  }
+  const int64_t tile = tile_of(args);
+  if (!tile) return SMALTI_INVALID;
   parallel(args.threads, args.planes * args.rows, 4, [&](int64_t first, int64_t last) {
     for (int64_t n = first; n < last; ++n) {
       const int64_t plane = n / args.rows, row = n % args.rows;
-      shrink_row(args, args.source + plane * args.source_rows * args.source_width, row,
+      shrink_row(args, tile, args.source + plane * args.source_rows * args.source_width, row,
                  args.result + (plane * args.ring + (args.first + row) % args.ring) * args.width);
     }
   });

@@ -186,6 +186,22 @@ def test_invisible_blocks_are_transparent_black():
     assert not as_blocks(decoded)[hidden].any()
 
 
+def test_the_metric_data_keeps_colour_under_alpha_0():
+    image = np.zeros((4, 4, 4), np.uint8)
+    image[..., 0] = 200
+    assert decode_image(encode_image(image, metric="data"), 4, 4).tolist() == image.tolist()
+    ramp = np.zeros((16, 64, 4), np.uint8)
+    ramp[..., :3] = (np.mgrid[:16, :64][1] * 4)[..., None] // [1, 2, 3]
+    ramp[:, ::3, 3] = 90
+    for effort in EFFORTS:
+        decoded = decode_image(encode_image(ramp, effort=effort, metric="data"), 16, 64)
+        error = np.mean((decoded.astype(float) - ramp) ** 2, axis=(0, 1))
+        assert error[:3].max() < 12, effort
+        assert (decoded[..., 3][ramp[..., 3] == 0] == 0).all()
+    with pytest.raises(OptionError, match="rdo=2 does not keep colour under alpha 0"):
+        encode_image(ramp, metric="data", rdo=2)
+
+
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_solid_blocks_are_exact(effort):
     colours = np.random.default_rng(4).integers(0, 256, (1024, 4), dtype=np.uint8)

@@ -127,7 +127,7 @@ def test_a_cube_and_an_array_of_cubes(smalti_):
 def test_normal_maps_are_linear_and_bc5_takes_two_channels(smalti_):
     pytest.importorskip("quicktex")
     smalti.save(make_picture(3, 16, 16), "n.png")
-    assert "bc7 linear" in smalti_("texture", "n.png", "n.dds", "--normal", "--repeat")[1]
+    assert "bc7 linear" in smalti_("texture", "n.png", "n.dds", "--normal", "--edges", "wrap")[1]
     assert "bc5 linear" in smalti_("texture", "n.png", "n.ktx2", "--normal", "--format", "bc5")[1]
     assert smalti_("unpack", "n.ktx2", "out")[0] == 0
     code, _, err = smalti_("decode", "n.ktx2", "b.png")

@@ -4,11 +4,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.interpolate import BSpline
 
 from smalti.errors import ImageError, OptionError
 from smalti.image.transfer import linear_to_srgb, srgb_to_linear
 from smalti.textures import mip_chain, reference
-from smalti.textures.mips import _TRUSTED, FILTERS, mip_strips, space_of, taps
+from smalti.textures.mips import _TRUSTED, EDGES, FILTERS, RINGING, mip_strips, space_of, taps
 from smalti.textures.texture import level_size
 
 from conftest import make_picture
@@ -34,17 +36,45 @@ def covered(before: int, after: int) -> np.ndarray:
     return weights
 
 
-def kaiser(before: int, after: int, repeat: bool) -> np.ndarray:
-    """(after, before) of a sinc of 3 lobes under a Kaiser window of alpha 4."""
+def keys(x: float) -> float:
+    """Catmull and Rom's cubic, Keys' with a = -1/2."""
+    x = abs(x)
+    if x < 1:
+        return 1.5 * x**3 - 2.5 * x**2 + 1
+    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0
+
+
+B_SPLINE = BSpline.basis_element([-2, -1, 0, 1, 2], extrapolate=False)
+# Radius, and the weight at a distance. Mitchell's cubic is a third B-spline, the rest Catmull-Rom.
+KERNELS = {
+    "triangle": (1, lambda x: 1 - abs(x)),
+    "kaiser": (3, lambda x: np.sinc(x) * np.i0(4 * np.sqrt(1 - (x / 3) ** 2))),
+    "mitchell": (2, lambda x: B_SPLINE(x) / 3 + 2 / 3 * keys(x)),
+    "lanczos": (3, lambda x: np.sinc(x) * np.sinc(x / 3)),
+}
+
+
+def inside(j: int, size: int, edges: str) -> int:
+    if edges == "wrap":
+        return j % size
+    while edges == "mirror" and not 0 <= j < size:
+        j = -1 - j if j < 0 else 2 * size - 1 - j
+    return min(max(j, 0), size - 1)
+
+
+def weights_of(filter: str, before: int, after: int, edges: str) -> np.ndarray:
+    """(after, before): how much of each texel an output texel is."""
+    if filter == "box":
+        return covered(before, after)
+    radius, kernel = KERNELS[filter]
     weights = np.zeros((after, before))
     ratio = before / after
     for i in range(after):
         centre = (i + 0.5) * ratio
         for j in range(-10 * before, 11 * before):
             x = (j + 0.5 - centre) / ratio
-            if abs(x) < 3:
-                weight = np.sinc(x) * np.i0(4 * np.sqrt(1 - (x / 3) ** 2))
-                weights[i, j % before if repeat else min(max(j, 0), before - 1)] += weight
+            if abs(x) < radius:
+                weights[i, inside(j, before, edges)] += kernel(x)
     return weights / weights.sum(axis=1, keepdims=True)
 
 
@@ -72,20 +102,40 @@ def test_sides_are_halved_and_rounded_down(filter, height, width):
     np.testing.assert_array_equal(levels[0], rgba(height, width))
 
 
-@pytest.mark.parametrize("repeat", [False, True])
+@pytest.mark.parametrize("edges", EDGES)
 @pytest.mark.parametrize(("height", "width"), SIZES[:-1])
 @pytest.mark.parametrize("filter", FILTERS)
-def test_an_opaque_srgb_level_is_the_filtered_light(filter, height, width, repeat):
+def test_an_opaque_srgb_level_is_the_filtered_light(filter, height, width, edges):
     image = rgba(height, width, opaque=True)
     sides = max(1, height // 2), max(1, width // 2)
-    if filter == "box":
-        down, across = covered(height, sides[0]), covered(width, sides[1])
-    else:
-        down, across = kaiser(height, sides[0], repeat), kaiser(width, sides[1], repeat)
+    down = weights_of(filter, height, sides[0], edges)
+    across = weights_of(filter, width, sides[1], edges)
     light = np.einsum("ij,jkc,lk->ilc", down, to_linear(image[..., :3]), across)
-    levels = list(mip_chain(image, filter=filter, repeat=repeat))
+    levels = list(mip_chain(image, filter=filter, edges=edges))
     assert np.abs(levels[1][..., :3] - to_srgb(light)).max() < 0.55
     assert all((level[..., 3] == 255).all() for level in levels)
+
+
+@pytest.mark.parametrize(
+    ("filter", "kind"),
+    [
+        ("box", Image.Resampling.BOX),
+        ("triangle", Image.Resampling.BILINEAR),
+        ("lanczos", Image.Resampling.LANCZOS),
+    ],
+)
+def test_pillow_filters_alike_inside(filter, kind):
+    image = make_picture(1, 96, 128)
+    level = list(mip_chain(image[..., None], filter=filter, srgb=False))[1][..., 0]
+    pillow = Image.fromarray(image.astype(np.float32)).resize((64, 48), kind)
+    inner = (slice(4, -4), slice(4, -4))  # at the edges Pillow leaves out what lies beyond
+    assert np.abs(level.astype(float) - np.asarray(pillow).clip(0, 255))[inner].max() < 0.51
+
+
+def test_fewer_levels_are_the_first_ones():
+    image = rgba(40, 24)
+    for one, two in zip(mip_chain(image, levels=3), list(mip_chain(image))[:3], strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_levels_come_from_unrounded_ones():
@@ -171,7 +221,7 @@ def test_a_tiled_texture_may_be_moved():
     image = rgba(32, 48, opaque=True)
     moved = np.roll(image, (8, 16), axis=(0, 1))
     for level, (one, two) in enumerate(
-        zip(mip_chain(image, repeat=True), mip_chain(moved, repeat=True), strict=True)
+        zip(mip_chain(image, edges="wrap"), mip_chain(moved, edges="wrap"), strict=True)
     ):
         if level <= 3:  # so far the way is a whole number of texels
             np.testing.assert_array_equal(np.roll(one, (8 >> level, 16 >> level), axis=(0, 1)), two)
@@ -197,24 +247,24 @@ def test_memory_is_a_few_rows():
 @pytest.mark.parametrize(("height", "width"), [(301, 130), (200, 37), (3, 70), (129, 3), (2, 1)])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("filter", FILTERS)
-@pytest.mark.parametrize("repeat", [False, True])
-def test_kernels_are_their_twins_bit_for_bit(height, width, channels, filter, repeat):
+@pytest.mark.parametrize("edges", EDGES)
+def test_kernels_are_their_twins_bit_for_bit(height, width, channels, filter, edges):
     image = make_picture(channels, height, width).reshape(height, width, channels)
     for normal in {False, channels > 2}:
         space = space_of(not normal, normal, channels in (2, 4) and not normal)
-        filters = ["kaiser", "box"] if space.invisible and filter == "kaiser" else [filter]
+        filters = [filter, "box"] if space.invisible and filter in RINGING else [filter]
         planes = [reference.to_planes(image, space)] * len(filters)
         wanted = []
         while max(size := planes[0].shape[1:]) > 1:
             after = level_size(*size, 1)
             axes = [[taps(f, *sizes) for sizes in zip(size, after, strict=True)] for f in filters]
             planes = [
-                reference.shrink(p, *each, repeat) for p, each in zip(planes, axes, strict=True)
+                reference.shrink(p, *each, edges) for p, each in zip(planes, axes, strict=True)
             ]
             wanted.append(reference.to_texels(planes[0], space, _TRUSTED, *planes[1:]))
         made = on_every_build(
             lambda normal=normal: tuple(
-                mip_chain(image, filter=filter, normal=normal, srgb=not normal, repeat=repeat)
+                mip_chain(image, filter=filter, normal=normal, srgb=not normal, edges=edges)
             )
         )
         assert len(made) == 1 + len(wanted)
@@ -237,8 +287,10 @@ def test_channels_are_filtered_alike():
 
 def test_bad_arguments():
     image = rgba(4, 4)
-    with pytest.raises(OptionError, match="unknown filter 'sinc'; known: box, kaiser"):
+    with pytest.raises(OptionError, match="unknown filter 'sinc'"):
         mip_chain(image, filter="sinc")
+    with pytest.raises(OptionError, match="unknown edges 'repeat'"):
+        mip_chain(image, edges="repeat")
     with pytest.raises(ImageError, match=r"uint8 of shape \(4, 4\)"):
         mip_chain(image[..., 0])
     with pytest.raises(ImageError, match=r"a normal map has 3 channels or 4, this has 1"):

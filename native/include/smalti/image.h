@@ -22,7 +22,7 @@ typedef struct smalti_image_planes_args {
 } smalti_image_planes_args;
 SMALTI_API int smalti_image_planes(const smalti_image_planes_args *args);
 
-/* Planes filtered to fewer texels, down each column and then along each row.
+/* Planes filtered to fewer texels, or more, down each column and then along each row.
  *
  * Sums go from the first tap to the last; every product and every sum is rounded. */
 typedef struct smalti_image_shrink_args {
@@ -35,13 +35,13 @@ typedef struct smalti_image_shrink_args {
   int64_t source_rows;
   int64_t source_width;
   int64_t ring;
-  int64_t width; /* source_width to a third of it */
+  int64_t width;
   int64_t first; /* output row */
   int64_t rows;
   int32_t planes;
   int32_t row_taps;
-  int32_t column_taps; /* at most 64 */
-  int32_t repeat;      /* beyond a side: 1 the columns of the other side, 0 the outermost column */
+  int32_t column_taps; /* at most 1024 */
+  int32_t edges; /* beyond a side: 0 the outermost column, 1 those of the other side, 2 mirrored */
   int32_t threads;
 } smalti_image_shrink_args;
 SMALTI_API int smalti_image_shrink(const smalti_image_shrink_args *args);

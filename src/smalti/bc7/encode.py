@@ -41,8 +41,8 @@ def encode_image(
     image: uint8 (H, W, 4), straight alpha, or (H, W, 3), opaque; edge texels are repeated where a
     side is no multiple of 4. effort: ultrafast, fast, medium, high or best; or "pca",
     "nelder-mead", two engines of mode 6 for comparison (mode6.py), which know the rgba metric only.
-    metric, weights: what is made least, see `metric.metric`; colour under alpha 0 counts nothing in
-    any. rdo: Lagrange multiplier of rdo.optimise, which then makes the blocks compress better; 0 for
+    metric, weights: what is made least, see `metric.metric`; colour under alpha 0 counts in "data"
+    alone. rdo: Lagrange multiplier of rdo.optimise, which then makes the blocks compress better; 0 for
     none. on_rows: called with (block rows done, block rows in all).
 
     Guaranteed at the five efforts: a texel of alpha 255 decodes to alpha 255, one of 0 to 0.
@@ -60,6 +60,10 @@ def encode_image(
     parameters = metric_of(metric, weights)
     if not rdo >= 0:
         raise OptionError(f"rdo={rdo}; a Lagrange multiplier is 0 (none) or more")
+    if metric == "data" and rdo > 0 and image.shape[2] == 4 and not image[..., 3].all():
+        raise OptionError(
+            f"rdo={rdo:g} does not keep colour under alpha 0, which metric data is for; leave out one"
+        )
     if effort in ENGINES or rdo > 0:
         image = _with_alpha(image)
     rows, columns = block_grid(*image.shape[:2])

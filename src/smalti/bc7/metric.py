@@ -14,10 +14,10 @@ from smalti.errors import OptionError
 M_RR, M_GG, M_BB, M_AA, M_RG, M_RB, M_GB = range(7)
 TO_SPACE = 7  # 3 x 3, row-major
 ALPHA_TO_SPACE = 16
-BY_ALPHA = 17  # whether colour errors count by alpha
+BY_ALPHA = 17  # 1: colour errors count by alpha squared; 2: all alike, under alpha 0 too
 METRIC = 18
 
-METRICS = ("rgba", "perceptual", "premultiplied", "normal")
+METRICS = ("rgba", "perceptual", "premultiplied", "normal", "data")
 
 # ITU-R BT.709 luma, and the differences of R and B from it
 _LUMA = (0.2126, 0.7152, 0.0722)
@@ -31,7 +31,8 @@ def metric(name: str = "rgba", weights: tuple[float, ...] = (1, 1, 1, 1)) -> np.
     name: "rgba", square error of each channel; "perceptual", of luma and colour differences;
     "premultiplied", as rgba with colour weighted by the texel's alpha squared; "normal", as rgba
     with the third channel at a quarter, since a shader that normalises (or drops it) hardly sees
-    it. weights: of R, G, B, A (of luma, R - Y, B - Y, A), multiplied in; the largest counts as 1.
+    it; "data", as rgba with colour under alpha 0 counted too: where alpha is no visibility, or colours
+    are multiplied with it already. weights: of R, G, B, A (of luma, R - Y, B - Y, A), multiplied in; the largest counts as 1.
 
     Raises OptionError for an unknown name and for weights that are negative or all zero.
     """
@@ -60,5 +61,5 @@ def metric(name: str = "rgba", weights: tuple[float, ...] = (1, 1, 1, 1)) -> np.
     result[M_AA] = max(round(given[3] / _STEP) * _STEP, _STEP)
     result[TO_SPACE : TO_SPACE + 9] = to_space.ravel()
     result[ALPHA_TO_SPACE] = np.sqrt(result[M_AA])
-    result[BY_ALPHA] = name == "premultiplied"
+    result[BY_ALPHA] = {"premultiplied": 1, "data": 2}.get(name, 0)
     return result

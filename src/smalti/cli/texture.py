@@ -27,8 +27,19 @@ def texture(
     normal: bool = False,
     cube: bool = False,
     array: bool = False,
-    repeat: bool = False,
     alpha_data: bool = False,
+    swizzle: str = "",
+    resize: str = "",
+    flip: str = "none",
+    colours: str = "",
+    from_height: float = 0.0,
+    invert_y: bool = False,
+    rebuild_z: bool = False,
+    premultiply: bool = False,
+    coverage: float = 0.0,
+    edges: str = "clamp",
+    levels: int = 0,
+    smallest: int = 1,
     zstd: int = 0,
     suffix: str = ".ktx2",
     threads: int | None = None,
@@ -41,21 +52,34 @@ def texture(
     """Make a texture with mip levels for an engine, .ktx2 or .dds.
 
     Args:
-        paths: One picture, the faces of a cube or the layers of an array; last the .ktx2 or .dds
-            to write. - is standard input or output.
+        paths: One picture, the faces of a cube, the layers of an array or pictures to be packed;
+            last the .ktx2 or .dds to write. - is standard input or output.
         format: bc7, with settings if wanted (`smalti help bc7`), bc1, bc3, bc4 (red alone) or bc5
             (red and green); of linear light of any range bc6h, bc6h-signed, rgba16f or rgba32f.
         effort: How long to search: ultrafast, fast, medium, high or best.
-        mips: Filter of the mip levels: kaiser (sharp, the default), box (plain mean, the default
-            for light), or none for no levels.
+        mips: Filter of the mip levels: kaiser (sharp, the default), lanczos, mitchell, triangle, box
+            (plain mean, the default for light), or none for no levels.
         srgb: The texels are colours, sRGB-encoded; the default but for --normal, bc4 and bc5. For
             formats of light 8 bits are decoded from it.
         linear: The texels are numbers, such as roughness, or linear colours.
         normal: The texels are unit vectors; mip levels get their length right. Linear.
         cube: Six square pictures a layer: +X -X +Y -Y +Z -Z.
         array: Every picture (with --cube, every six) is a layer.
-        repeat: The texture is tiled: filter across its edges.
         alpha_data: Alpha is not visibility: do not weigh colours with it in mip levels.
+        swizzle: Channels of the texture, each r, g, b, a, 0 or 1 of the picture, as in rgb1; with
+            + between pictures they are packed, as in r+r+r.
+        resize: 512x256, 50%, fit1024 (no side longer), pow2 (the next power of two) or multiple4.
+        flip: Turn round: x, y or xy.
+        colours: What the pictures' numbers are: srgb, linear or display-p3; converted to what the
+            texture holds (default: as they are).
+        from_height: Make normals of heights: texels that white is higher than black.
+        invert_y: Turn the green of normals, between OpenGL and Direct3D.
+        rebuild_z: Find the blue of normals from red and green.
+        premultiply: Multiply colours with alpha, and say so in the file.
+        coverage: Of a cut-out, its alpha test, such as 0.5: as much of every level passes.
+        edges: What a filter finds beyond an edge: clamp, wrap (the texture is tiled) or mirror.
+        levels: At most so many (default: all).
+        smallest: No level with a side below this.
         zstd: Compress a .ktx2 with Zstandard, 1 (quick) to 22 (small); 0: not.
         suffix: Of - as the output: .ktx2 or .dds.
         threads: How many (default: one a core, or SMALTI_NUM_THREADS).
@@ -70,23 +94,23 @@ def texture(
         smalti texture normal.png normal.dds --normal --format bc5
         smalti texture px.png nx.png py.png ny.png pz.png nz.png sky.ktx2 --cube
         smalti texture sky.exr sky.ktx2 --format bc6h
+        smalti texture ao.png roughness.png metal.png orm.ktx2 --linear --swizzle r+r+r
+        smalti texture leaf.png leaf.ktx2 --coverage 0.5 --premultiply
     """
     *sources, target = _checked_paths(paths, force)
     suffix = _suffix(target, suffix)
-    if len(sources) > (6 if cube else 1) and not array:
-        raise OptionError(
-            f"{len(sources)} pictures for one {'cube map of 6' if cube else 'texture'}: "
-            "add --array to make them layers"
-            + ("" if cube else ", or --cube to make six of them faces")
-        )
     if srgb and (linear or normal):
         raise OptionError(f"either --srgb or --{'linear' if linear else 'normal'}, not both")
     if zstd and suffix == ".dds":
         raise OptionError(f"--zstd {zstd}: .dds files are not compressed, .ktx2 files are")
 
     from smalti import textures
-    from smalti.image import to_uint8
 
+    preparation = textures.Preparation(
+        swizzle, resize, flip, colours, from_height, invert_y, rebuild_z, premultiply, edges,
+        levels, smallest, coverage,
+    )  # fmt: skip
+    _check_count(len(sources), preparation.together, cube, array)
     machine.use_threads(threads)
     name, options = _options(format)
     pictures = []
@@ -98,18 +122,21 @@ def texture(
                     streams.load_light(source, max_pixels=max_pixels, encoded=not linear)
                 )
             else:
-                pictures.append(to_uint8(streams.load(source, max_pixels=max_pixels)))
+                pictures.append(streams.load(source, max_pixels=max_pixels))
         started = time.perf_counter()
+        kind = {
+            "format": name,
+            "srgb": True if srgb else False if linear else None,
+            "normal": normal,
+            "alpha_weighted": not alpha_data,
+            "prepare": preparation,
+        }
         made = textures.encode_texture(
             pictures,
-            format=name,
+            **kind,
             effort=options.pop("effort", effort),
             mips=mips,
-            srgb=True if srgb else False if linear else None,
             cube=cube,
-            normal=normal,
-            alpha_weighted=not alpha_data,
-            repeat=repeat,
             options=options,
             on_step=lambda done, total: bar(done, total, f"{target.name}, texels"),
         )
@@ -118,7 +145,7 @@ def texture(
     streams.write(target, data)
     measure = measured.light if textures.FORMATS[made.format].light else measured.quality
     near, facts = measure(
-        _stacked([_stored(picture, made.format) for picture in pictures]),
+        _stacked([_stored(each, made.format) for each in textures.first_levels(pictures, **kind)]),
         lambda: _stacked(_drawn(made)),
         metrics=metrics,
         quiet=quiet,
@@ -130,6 +157,7 @@ def texture(
             "output": name,
             "format": made.format,
             "srgb": made.srgb,
+            "premultiplied": made.premultiplied,
             "width": made.width,
             "height": made.height,
             "levels": len(made.levels),
@@ -142,6 +170,17 @@ def texture(
         target,
     )
     return 0
+
+
+def _check_count(count: int, together: int, cube: bool, array: bool) -> None:
+    """Whether so many pictures are one texture."""
+    if count > together * (6 if cube else 1) and not array:
+        packed = f", {together} packed into each" if together > 1 else ""
+        raise OptionError(
+            f"{count} pictures for one {'cube map of 6' if cube else 'texture'}{packed}: "
+            "add --array to make them layers"
+            + ("" if cube or together > 1 else ", or --cube to make six of them faces")
+        )
 
 
 def _drawn(made: "Texture") -> "list[np.ndarray]":

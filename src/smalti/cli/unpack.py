@@ -27,8 +27,9 @@ def unpack(
 ) -> int:
     """What is in a file: mip levels as pictures, latents as arrays.
 
-    Of a texture every mip level, layer and face is drawn. Names tell them apart, as in NAME.layer2.px.level1.png; what there is one of is left out. Of
-    bc4 a grey picture is drawn, of bc5 red and green; bc6h and floats are tone-mapped to 8 bits,
+    Of a texture every mip level, layer and face is drawn. Names tell them apart, as in
+    NAME.layer2.px.level1.png; what there is one of is left out. Of bc4 a grey picture is drawn, of
+    bc5 red and green; premultiplied alpha becomes straight; bc6h and floats are tone-mapped to 8 bits,
     or kept as they are in .exr.
 
     Args:
@@ -59,7 +60,7 @@ def unpack(
     if suffix not in known:
         raise OptionError(f"suffix {suffix!r}; known: {', '.join(known)}")
 
-    from smalti.textures import FORMATS, decode_surface, read_texture
+    from smalti.textures import FORMATS, decode_surface, read_texture, straight
 
     name = streams.input_name(file)
     stem = "texture" if streams.is_pipe(file) else file.stem
@@ -79,7 +80,7 @@ def unpack(
     with show.progress() as bar:
         for number, (target, surface) in enumerate(jobs):
             bar(number, len(jobs), target.name)
-            texels = decode_surface(held, *surface)
+            texels = straight(held, decode_surface(held, *surface))
             opaque = channels == 4 and texels[..., 3].min() == top
             texels = texels[..., : 3 if opaque else channels]
             if known_format.light:

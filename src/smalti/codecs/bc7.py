@@ -20,8 +20,8 @@ class Bc7Options(EncodeOptions):
     metric: str = setting(
         "rgba",
         "The error that is made least: of each channel, of luma before colour, of colour times "
-        "alpha, or of unit vectors.",
-        choices=("rgba", "perceptual", "premultiplied", "normal"),
+        "alpha, of unit vectors, or of each channel under alpha 0 too.",
+        choices=("rgba", "perceptual", "premultiplied", "normal", "data"),
     )
     weights: tuple[int, ...] = setting(
         (1, 1, 1, 1), "Weights of R, G, B, A in the error, for instance 4x4x4x1."
@@ -145,6 +145,10 @@ class Bc7(Codec):
         texture = read_texture(data)
         if texture.format != "bc7":
             raise FormatError(f"the file holds {texture.format}, not bc7; smalti unpack draws it")
+        if texture.premultiplied:
+            raise FormatError(
+                "the file's colours are multiplied with alpha; smalti unpack draws them straight"
+            )
         return [texture.surface()], Size(4, texture.height, texture.width)
 
 

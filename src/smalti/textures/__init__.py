@@ -1,8 +1,9 @@
 """Textures: mip levels, cube maps and arrays of GPU blocks, and the files that engines load.
 
-    pictures ──mip_chain──▶ levels ──encode──▶ Texture ──write──▶ .dds, .ktx2
+    pictures ──prepare──▶ ──mip_chain──▶ levels ──encode──▶ Texture ──write──▶ .dds, .ktx2
 
 texture     what a texture is, and the formats of its blocks
+prepare/    swizzle, packing, size, normals, alpha: what pictures and levels go through before
 mips        a picture to its mip levels, in linear light
 encode      pictures to a Texture, and a surface of it back to texels
 bc1_to_bc5  the formats whose codecs are other packages'
@@ -19,8 +20,9 @@ from smalti.textures.ktx2 import MAX_BYTES, read_ktx2, write_ktx2
 from smalti.textures.texture import CUBE_FACES, FORMATS, Texture
 
 if TYPE_CHECKING:
-    from smalti.textures.encode import MIPS, decode_surface, encode_texture
+    from smalti.textures.encode import MIPS, decode_surface, encode_texture, first_levels, straight
     from smalti.textures.mips import mip_chain
+    from smalti.textures.prepare import Preparation
 
 __all__ = [
     "CUBE_FACES",
@@ -28,17 +30,23 @@ __all__ = [
     "MAX_BYTES",
     "MIPS",
     "SUFFIXES",
+    "Preparation",
     "Texture",
     "decode_surface",
     "encode_texture",
+    "first_levels",
     "mip_chain",
     "read_texture",
+    "straight",
     "write_texture",
 ]
 
 SUFFIXES = tuple(TEXTURE_MAGICS)
 _ON_USE = {
     "MIPS": "encode",
+    "Preparation": "prepare",
+    "first_levels": "encode",
+    "straight": "encode",
     "decode_surface": "encode",
     "encode_texture": "encode",
     "mip_chain": "mips",

@@ -43,6 +43,7 @@ _CAPS2_ALL_FACES = 0xFC00
 _CAPS2_VOLUME = 0x200000
 _DIMENSION_TEXTURE_2D = 3
 _MISC_CUBE = 0x4
+_MISC2_ALPHA_MODE, _MISC2_PREMULTIPLIED = 0x7, 2
 
 _OF_DXGI = {
     number: (name, srgb)
@@ -60,6 +61,7 @@ _OF_DXGI |= {
 }
 _OF_FOURCC = {
     b"DXT1": "bc1",
+    b"DXT4": "bc3",  # with premultiplied alpha
     b"DXT5": "bc3",
     b"ATI1": "bc4",
     b"BC4U": "bc4",
@@ -83,7 +85,6 @@ _OTHER_DXGI = {
 _OTHER_FOURCC = {
     b"DXT2": "BC2, premultiplied alpha",
     b"DXT3": "BC2",
-    b"DXT4": "BC3, premultiplied alpha",
     b"BC4S": "BC4_SNORM",
     b"BC5S": "BC5_SNORM",
 }
@@ -100,6 +101,7 @@ class _Head(NamedTuple):
     levels: int
     layers: int
     faces: int
+    premultiplied: bool
     offset: int
 
 
@@ -129,7 +131,7 @@ def write_dds(texture: Texture) -> bytes:
         _DIMENSION_TEXTURE_2D,
         _MISC_CUBE if texture.faces == 6 else 0,
         texture.layers,  # of whole cubes where it is one
-        0,
+        _MISC2_PREMULTIPLIED if texture.premultiplied else 0,  # 0: not said, read as straight
     )
     surfaces = [
         texture.surface(level, layer, face)
@@ -166,7 +168,8 @@ def read_dds(data: bytes) -> Texture:
             parts[level].append(data[offset : offset + length])
             offset += length
     levels = tuple(b"".join(part) for part in parts)
-    return Texture(head.format, head.srgb, head.height, head.width, levels, head.layers, head.faces)
+    shape = head.height, head.width, levels, head.layers, head.faces
+    return Texture(head.format, head.srgb, *shape, head.premultiplied)
 
 
 def _read_head(data: bytes) -> _Head:
@@ -188,10 +191,11 @@ def _read_head(data: bytes) -> _Head:
     if not pixel_format_flags & _PIXEL_FORMAT_FOURCC:
         raise FormatError(f"the DDS file holds uncompressed texels; known: {_KNOWN}")
     if fourcc == b"DX10":
-        format, srgb, layers, cube = _read_dx10(data)
+        format, srgb, layers, cube, premultiplied = _read_dx10(data)
         offset = _DX10_OFFSET
     else:
         format, srgb, layers, cube = _of_fourcc(fourcc), False, 1, bool(caps2 & _CAPS2_CUBE)
+        premultiplied = fourcc == b"DXT4"
         offset = _LEGACY_OFFSET
         if caps2 & _CAPS2_VOLUME:
             raise FormatError("the DDS file holds a volume, only 2-D textures are read")
@@ -202,23 +206,24 @@ def _read_head(data: bytes) -> _Head:
     # some leave out the flag that there are mip levels; 0 of them is how some write 1
     levels = max(mip_maps, 1)
     check_shape(height, width, layers, faces, levels)
-    return _Head(format, srgb, height, width, levels, layers, faces, offset)
+    return _Head(format, srgb, height, width, levels, layers, faces, premultiplied, offset)
 
 
-def _read_dx10(data: bytes) -> tuple[str, bool, int, bool]:
-    """Format, srgb, layers and whether it is a cube, of the second header."""
+def _read_dx10(data: bytes) -> tuple[str, bool, int, bool, bool]:
+    """Format, srgb, layers, whether a cube, whether premultiplied, of the second header."""
     if len(data) < _DX10_OFFSET:
         raise FormatError(
             f"the DDS file is truncated: {len(data)} bytes, its headers alone take {_DX10_OFFSET}"
         )
-    dxgi, dimension, misc, layers, _ = _HEADER_DX10.unpack_from(data, _LEGACY_OFFSET)
+    dxgi, dimension, misc, layers, misc2 = _HEADER_DX10.unpack_from(data, _LEGACY_OFFSET)
     if dxgi not in _OF_DXGI:
         name = _OTHER_DXGI.get(dxgi, "another format")
         raise FormatError(f"the DDS file holds {name} (DXGI format {dxgi}); known: {_KNOWN}")
     # Some writers leave dimension and layers 0 in a plain texture.
     if dimension not in (0, _DIMENSION_TEXTURE_2D):
         raise FormatError(f"the DDS file's resource dimension is {dimension}, only 3 (2-D) is read")
-    return *_OF_DXGI[dxgi], max(layers, 1), bool(misc & _MISC_CUBE)
+    premultiplied = misc2 & _MISC2_ALPHA_MODE == _MISC2_PREMULTIPLIED
+    return *_OF_DXGI[dxgi], max(layers, 1), bool(misc & _MISC_CUBE), premultiplied
 
 
 def _of_fourcc(fourcc: bytes) -> str:

@@ -13,17 +13,19 @@ from smalti.errors import ImageError, OptionError
 from smalti.image import as_light, as_picture, to_uint8
 from smalti.textures import bc1_to_bc5, light
 from smalti.textures.mips import FILTERS, mip_strips
+from smalti.textures.prepare import Finish, Preparation, prepared
+from smalti.textures.prepare.channels import unpremultiplied
 from smalti.textures.texture import (
     CUBE_FACES,
     FORMATS,
     MAX_LAYERS,
     MAX_SIDE,
     Texture,
-    level_count,
     level_size,
 )
 
 MIPS = ("none", *FILTERS)
+_AS_IT_IS = Preparation()
 
 # Texels of one call of an encoder: a few seconds of the slowest search between two reports of
 # progress. Blocks do not know each other, so that pieces are as good as the whole.
@@ -40,14 +42,14 @@ def encode_texture(
     cube: bool = False,
     normal: bool = False,
     alpha_weighted: bool = True,
-    repeat: bool = False,
+    prepare: Preparation = _AS_IT_IS,
     options: Mapping[str, Any] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Texture:
     """Compress one picture, the six faces of a cube, or the layers of an array.
 
     Args:
-        pictures: of one size; each `H W C` or `H W`, or whatever else `image.as_picture` takes;
+        pictures: of one size once prepared; each `H W C` or `H W`, or whatever else `image.as_picture` takes;
             C = 1 (grey), 2 (grey + alpha), 3 (RGB) or 4 (RGBA), straight alpha. More than one is
             an array.
         format: "bc7" (RGBA); with the package quicktex also "bc1" (RGB), "bc3" (RGBA), "bc4" (red
@@ -55,12 +57,15 @@ def encode_texture(
             "bc6h-signed", "rgba16f", "rgba32f"; there floats are linear, and 8 and 16 bits are
             decoded from sRGB unless srgb is False.
         effort: how long to search: ultrafast, fast, medium, high, best.
-        mips: "none", or the filter of a full chain: "box", "kaiser". None: "kaiser", and for formats
-            of light "box", which alone keeps their mean.
+        mips: "none", or the filter of a full chain: "kaiser" (sharp), "box" (plain mean),
+            "triangle", "mitchell", "lanczos". None: "kaiser", and for formats of light "box", which
+            alone keeps their mean.
         srgb: the texels are sRGB-encoded, as colours are, rather than linear. None: they are,
             unless `normal`, or the format is one without such a form.
         cube: six pictures a layer, in the order +X, -X, +Y, -Y, +Z, -Z.
-        normal, alpha_weighted, repeat: see `mips.mip_chain`.
+        normal, alpha_weighted: see `mips.mip_strips`.
+        prepare: channels, size, normals of heights, edges, alpha: what is done to the pictures, and
+            to the levels, before.
         options: more keyword arguments of `smalti.bc7.encode.encode_image`.
         on_step: called with (texels done, texels in all).
 
@@ -77,64 +82,119 @@ def encode_texture(
         >>> texture.format, texture.srgb, [len(blocks) for blocks in texture.levels]
         ('bc7', True, [128, 32, 16, 16, 16])
     """
-    encoded = srgb is not False  # 8-bit colours that become light
+    images = _prepared(pictures, format, srgb, normal, alpha_weighted, prepare)
+    normal = normal or bool(prepare.from_height)
     srgb = _checked_srgb(format, srgb, normal)
     if mips is None:
         mips = "box" if FORMATS[format].light else "kaiser"
     if mips not in MIPS:
         raise OptionError(f"unknown mips {mips!r}; known: {', '.join(MIPS)}")
-    of_light = FORMATS[format].light
-    images = [
-        as_light(picture, encoded=encoded) if of_light else to_uint8(as_picture(picture))
-        for picture in pictures
-    ]
     height, width, faces = _checked_shape(images, cube)
-    encode = _encoder(format, effort, dict(options or {}))
-    levels = level_count(height, width) if mips != "none" else 1
-    sizes = [level_size(height, width, level) for level in range(levels)]
-    total = len(pictures) * sum(rows * columns for rows, columns in sizes)
+    # Colour under alpha 0 is seen where it is multiplied already, or where alpha is something else.
+    kept = prepare.premultiply or not alpha_weighted or normal
+    defaults = {"metric": "data"} if format == "bc7" and kept else {}
+    encode = _encoder(format, effort, defaults | dict(options or {}))
+    count = prepare.level_count(height, width) if mips != "none" else 1
+    sizes = [level_size(height, width, level) for level in range(count)]
+    total = len(images) * sum(rows * columns for rows, columns in sizes)
     done = 0
     surfaces: list[list[bytes]] = [[] for _ in sizes]
     for number, image in enumerate(images, 1):
-        if (
-            format == "bc1"
-            and image.shape[2] in (2, 4)
-            and (least := int(image[..., -1].min())) < 255
-        ):
-            raise ImageError(
-                f"bc1 holds no alpha, and that of picture {number} goes down to {least} of "
-                "255; use bc3 or bc7"
-            )
-        if of_light:
-            light.check(format, image, number)
+        _check_alpha(format, image, number)
+        finish = Finish(image, prepare, srgb=srgb, normal=normal)
         parts: list[list[bytes]] = [[] for _ in sizes]
         pieces = _pieces(image, 0)
-        if levels > 1 and of_light:
+        if count > 1 and FORMATS[format].light:
             smaller = light.mip_levels(
-                image, filter=mips, alpha_weighted=alpha_weighted, repeat=repeat
+                image, levels=count, filter=mips, alpha_weighted=alpha_weighted, edges=prepare.edges
             )
-            pieces = chain(
-                pieces, *(_pieces(texels, level) for level, texels in enumerate(smaller, 1))
-            )
-        elif levels > 1:
+            pieces = chain(pieces, _whole(smaller, finish))
+        elif count > 1:
             strips = mip_strips(
                 image,
                 filter=mips,
                 srgb=srgb,
                 normal=normal,
                 alpha_weighted=alpha_weighted,
-                repeat=repeat,
+                edges=prepare.edges,
+                levels=count,
             )
-            pieces = chain(pieces, _gathered(strips, sizes))
+            whole = finish.of_whole_levels
+            pieces = chain(pieces, _gathered(strips, sizes, None if whole else _STRIP_TEXELS))
         for level, texels in pieces:
-            parts[level].append(encode(texels))
+            parts[level].append(encode(finish(texels, level)))
             done += texels.shape[0] * texels.shape[1]
             if on_step:
                 on_step(done, total)
         for surface, blocks in zip(surfaces, parts, strict=True):
             surface.append(b"".join(blocks))
     contents = tuple(b"".join(level) for level in surfaces)
-    return Texture(format, srgb, height, width, contents, len(pictures) // faces, faces)
+    return Texture(
+        format, srgb, height, width, contents, len(images) // faces, faces, prepare.premultiply
+    )
+
+
+def first_levels(
+    pictures: Sequence[Any],
+    *,
+    format: str = "bc7",
+    srgb: bool | None = None,
+    normal: bool = False,
+    alpha_weighted: bool = True,
+    prepare: Preparation = _AS_IT_IS,
+) -> list[np.ndarray]:
+    """What `encode_texture` encodes as level 0 of each picture; all arguments are as there.
+
+    uint8 `H W C`, or linear light in float32 for formats of light: to compare texels with.
+    """
+    images = _prepared(pictures, format, srgb, normal, alpha_weighted, prepare)
+    normal = normal or bool(prepare.from_height)
+    srgb = _checked_srgb(format, srgb, normal)
+    return [Finish(image, prepare, srgb=srgb, normal=normal)(image, 0) for image in images]
+
+
+def _prepared(
+    pictures: Sequence[Any],
+    format: str,
+    srgb: bool | None,
+    normal: bool,
+    alpha_weighted: bool,
+    prepare: Preparation,
+) -> list[np.ndarray]:
+    """What mip levels are made of: uint8 `H W C`, or linear light in float32."""
+    encoded = srgb is not False  # 8-bit colours that become light
+    srgb = _checked_srgb(format, srgb, normal or bool(prepare.from_height))
+    of_light = FORMATS[format].light
+    images = [
+        as_light(picture, encoded=encoded) if of_light else as_picture(picture)
+        for picture in pictures
+    ]
+    images = prepared(
+        images, prepare, srgb=srgb, light=of_light, normal=normal, alpha_weighted=alpha_weighted
+    )
+    return images if of_light else [to_uint8(image) for image in images]
+
+
+def _check_alpha(format: str, image: np.ndarray, number: int) -> None:
+    """Refuse alpha where the format has none."""
+    if FORMATS[format].light:
+        light.check(format, image, number)
+    elif (
+        format == "bc1" and image.shape[2] in (2, 4) and (least := int(image[..., -1].min())) < 255
+    ):
+        raise ImageError(
+            f"bc1 holds no alpha, and that of picture {number} goes down to {least} of "
+            "255; use bc3 or bc7"
+        )
+
+
+def _whole(levels: Iterator[np.ndarray], finish: Finish) -> Iterator[tuple[int, np.ndarray]]:
+    """Levels from 1 on, in pieces where that may be."""
+    for level, texels in enumerate(levels, 1):
+        if finish.of_whole_levels:
+            yield level, texels
+        else:
+            yield from _pieces(texels, level)
 
 
 def _pieces(texels: np.ndarray, level: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -145,23 +205,26 @@ def _pieces(texels: np.ndarray, level: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _gathered(
-    strips: Iterator[tuple[int, int, np.ndarray]], sizes: Sequence[tuple[int, int]]
+    strips: Iterator[tuple[int, int, np.ndarray]],
+    sizes: Sequence[tuple[int, int]],
+    enough: int | None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The strips of the mip levels, several of a level together."""
+    """The strips of the mip levels, those of `enough` texels together, or whole levels."""
     waiting: list[list[np.ndarray]] = [[] for _ in sizes]
     for level, first, texels in strips:
         waiting[level].append(texels)
         last = first + len(texels) == sizes[level][0]
-        if last or sum(part.shape[0] * part.shape[1] for part in waiting[level]) >= _STRIP_TEXELS:
+        texels_waiting = sum(part.shape[0] * part.shape[1] for part in waiting[level])
+        if last or (enough and texels_waiting >= enough):
             yield level, np.concatenate(waiting[level])
             waiting[level] = []
 
 
 def decode_surface(texture: Texture, level: int = 0, layer: int = 0, face: int = 0) -> np.ndarray:
-    """One surface as a GPU samples it: uint8 (h, w, 4), straight alpha, sRGB not decoded.
+    """One surface as a GPU samples it: uint8 (h, w, 4), sRGB not decoded, alpha as it is stored.
 
-    Of formats of light float32 (h, w, 4), linear. Of bc4 only R is stored, of bc5 R and G; the others are 0, and alpha 255. Raises OptionError
-    where the texture has no such surface.
+    Of formats of light float32 (h, w, 4), linear. Of bc4 only R is stored, of bc5 R and G; the
+    others are 0, and alpha 255. Raises OptionError where the texture has no such surface.
 
     Examples:
         >>> import numpy as np
@@ -177,6 +240,11 @@ def decode_surface(texture: Texture, level: int = 0, layer: int = 0, face: int =
     if FORMATS[texture.format].light:
         return light.decode(texture.format, blocks, *texture.size(level))
     return bc1_to_bc5.decode(texture.format, blocks, *texture.size(level))
+
+
+def straight(texture: Texture, texels: np.ndarray) -> np.ndarray:
+    """Texels of `decode_surface` with straight alpha, as picture files have it."""
+    return unpremultiplied(texels, srgb=texture.srgb) if texture.premultiplied else texels
 
 
 def _checked_srgb(format: str, srgb: bool | None, normal: bool) -> bool:

@@ -76,6 +76,7 @@ _ALPHA = 15
 _DATATYPE_LINEAR, _DATATYPE_SIGNED, _DATATYPE_FLOAT = 0x10, 0x40, 0x80  # beside the channel
 _PRIMARIES_BT709 = 1
 _TRANSFER_LINEAR, _TRANSFER_SRGB = 1, 2
+_FLAGS_OFFSET, _FLAG_PREMULTIPLIED = 15, 1  # from the descriptor's start, its total size included
 
 
 def write_ktx2(texture: Texture, *, zstd: int = 0) -> bytes:
@@ -87,7 +88,7 @@ def write_ktx2(texture: Texture, *, zstd: int = 0) -> bytes:
     if not 0 <= zstd <= 22:
         raise OptionError(f"zstd {zstd}; it goes from 1 (quick) to 22 (small), 0 is without")
     known = FORMATS[texture.format]
-    descriptor = _descriptor(texture.format, texture.srgb)
+    descriptor = _descriptor(texture.format, texture.srgb, texture.premultiplied)
     # Keys in alphabetical order. "rd": rows go down, as in pictures and all APIs but OpenGL.
     pairs = _pair("KTXorientation", "rd") + _pair("KTXwriter", f"smalti {smalti.__version__}")
     descriptor_offset = _LEVELS_OFFSET + _LEVEL.size * len(texture.levels)
@@ -127,7 +128,8 @@ def read_ktx2(data: bytes, *, max_bytes: int = MAX_BYTES) -> Texture:
 
     Its levels are plain, Zstandard or ZLIB.
 
-    The format is taken from vkFormat; key/value data is not read. Raises FormatError for bytes that
+    The format is taken from vkFormat, premultiplied alpha from the descriptor; key/value data is not
+    read. Raises FormatError for bytes that
     are no KTX 2.0 file, hold another format (named in the message) or a volume, have an impossible
     shape, decompress to another number of bytes or to more than `max_bytes`, or are truncated.
     """
@@ -166,7 +168,14 @@ def read_ktx2(data: bytes, *, max_bytes: int = MAX_BYTES) -> Texture:
             f"{max_bytes:,}; raise it with max_bytes="
         )
     contents = tuple(_read_level(data, level, scheme, expected[level]) for level in range(levels))
-    return Texture(format, srgb, height, width, contents, layers, faces)
+    premultiplied = _is_premultiplied(data, fields[9], fields[10])
+    return Texture(format, srgb, height, width, contents, layers, faces, premultiplied)
+
+
+def _is_premultiplied(data: bytes, offset: int, length: int) -> bool:
+    """The one flag of the data format descriptor; where that is not all there, straight alpha."""
+    at = offset + _FLAGS_OFFSET
+    return length > _FLAGS_OFFSET and at < len(data) and bool(data[at] & _FLAG_PREMULTIPLIED)
 
 
 def _read_level(data: bytes, level: int, scheme: int, expected: int) -> bytes:
@@ -211,7 +220,7 @@ def _at_most(count: int, read: Callable[[int], bytes]) -> bytes:
     return b"".join(parts)
 
 
-def _descriptor(format: str, srgb: bool) -> bytes:
+def _descriptor(format: str, srgb: bool, premultiplied: bool) -> bytes:
     """The data format descriptor: its total size and one basic descriptor block, version 1.3."""
     model, bits, samples, least = _DESCRIPTORS[format]
     side = FORMATS[format].side
@@ -221,7 +230,7 @@ def _descriptor(format: str, srgb: bool) -> bytes:
         4 + size,
         0,  # vendor Khronos, descriptor type basic format
         2 | size << 16,  # version
-        model | _PRIMARIES_BT709 << 8 | transfer << 16,  # and flags 0: straight alpha
+        model | _PRIMARIES_BT709 << 8 | transfer << 16 | (premultiplied << 24),  # flags
         (side - 1) | (side - 1) << 8,  # texel block dimensions, less one; 1 x 1 of the others
         FORMATS[format].block_bytes,  # bytesPlane0; the other seven are 0
         0,

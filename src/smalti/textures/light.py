@@ -9,8 +9,8 @@ import numpy as np
 
 from smalti.bc6.decode import decode_image
 from smalti.errors import ImageError
-from smalti.textures.mips import FILTERS, inside, shrink_light, taps
-from smalti.textures.texture import FORMATS, level_count, level_size
+from smalti.textures.mips import FILTERS, RINGING, inside, shrink_planes, taps
+from smalti.textures.texture import FORMATS, level_size
 
 _FLOATS = {"rgba16f": np.dtype("<f2"), "rgba32f": np.dtype("<f4")}
 _MOST_HALF = 65504.0
@@ -62,12 +62,12 @@ def check(format: str, light: np.ndarray, number: int) -> None:
 
 
 def mip_levels(
-    light: np.ndarray, *, filter: str, alpha_weighted: bool, repeat: bool
+    light: np.ndarray, *, levels: int, filter: str, alpha_weighted: bool, edges: str
 ) -> Iterator[np.ndarray]:
-    """The levels from 1 on of float32 (H, W, C), each made of the one before.
+    """The levels from 1 to `levels - 1` of float32 (H, W, C), each made of the one before.
 
-    filter: as in `mips.mip_strips`. The Kaiser filter rings, and beside a sun by thousands; its
-    result is held between the least and the greatest of the texels that each covers.
+    filter: as in `mips.mip_strips`. Filters of negative weights ring, and beside a sun by thousands;
+    their result is held between the least and the greatest of the texels that each covers.
     """
     assert filter in FILTERS
     height, width, channels = light.shape
@@ -76,12 +76,12 @@ def mip_levels(
     planes = np.ascontiguousarray(light.transpose(2, 0, 1).clip(-_FINITE, _FINITE))
     if weighted:
         planes[:-1] *= planes[-1:] + _INVISIBLE
-    for level in range(1, level_count(height, width)):
+    for level in range(1, levels):
         before, size = planes.shape[1:], level_size(height, width, level)
         down, across = (taps(filter, b, s) for b, s in zip(before, size, strict=True))
-        smaller = shrink_light(planes, down, across, repeat)
-        if filter == "kaiser":
-            smaller = _held(smaller, planes, repeat)
+        smaller = shrink_planes(planes, down, across, edges)
+        if filter in RINGING:
+            smaller = _held(smaller, planes, edges)
         planes = smaller
         texels = planes.transpose(1, 2, 0).copy()
         if weighted:
@@ -89,7 +89,7 @@ def mip_levels(
         yield texels
 
 
-def _held(smaller: np.ndarray, planes: np.ndarray, repeat: bool) -> np.ndarray:
+def _held(smaller: np.ndarray, planes: np.ndarray, edges: str) -> np.ndarray:
     """Each between the extremes of what it covers."""
     low = high = planes
     for axis in (1, 2):
@@ -97,7 +97,7 @@ def _held(smaller: np.ndarray, planes: np.ndarray, repeat: bool) -> np.ndarray:
         count = boxes.weights.shape[1]
         positions = boxes.starts[:, None] + np.arange(count)
         positions = np.where(boxes.weights > 0, positions, boxes.starts[:, None])
-        at = inside(positions, planes.shape[axis], repeat)
+        at = inside(positions, planes.shape[axis], edges)
         low = np.minimum.reduce([low.take(at[:, n], axis) for n in range(count)])
         high = np.maximum.reduce([high.take(at[:, n], axis) for n in range(count)])
     return smaller.clip(low, high)

@@ -4,7 +4,7 @@
 
 A chain goes from floats to floats: only what is handed out is rounded to 8 bits. All levels are made
 side by side, a strip of rows at a time, and of each no more rows of floats are kept than the next one
-still needs. (A tiled texture needs its last rows first, so its levels from 1 on are kept whole.)
+still needs. (A wrapped texture needs its last rows first, so its levels from 1 on are kept whole.)
 
 Sides that are odd: texel i of d covers s / d texels of the s before, not 2, so each has weights of
 its own (Guthe and Heckbert, Non-Power-of-Two Mipmap Creation, 2005).
@@ -18,21 +18,21 @@ from typing import NamedTuple
 import numpy as np
 
 from smalti import native
-from smalti.errors import ImageError, OptionError
+from smalti.errors import ImageError, OptionError, unknown
 from smalti.image.transfer import linear_to_srgb, srgb_to_linear
 from smalti.textures.texture import level_count, level_size
 
-FILTERS = ("box", "kaiser")
+FILTERS = ("box", "triangle", "kaiser", "mitchell", "lanczos")
+RINGING = ("kaiser", "mitchell", "lanczos")  # with negative weights
+EDGES = ("clamp", "wrap", "mirror")  # as the kernels number them
 
-# A sinc of 3 lobes under a Kaiser window of alpha 4, in texels of the smaller level.
-_KAISER_RADIUS = 3.0
 _KAISER_ALPHA = 4.0
 
 STRIP = 64  # output rows made at a time; whole rows of blocks
 # Colour under alpha 0 weighs this little: nothing beside any visible texel (alpha from 1 / 255), but
 # it decides where nothing is visible, for the GPU's own filter reaches into it.
 _INVISIBLE = 2.0**-16
-_TRUSTED = 0.5  # alpha from which the Kaiser filter's own colour counts alone
+_TRUSTED = 0.5  # alpha from which a ringing filter's own colour counts alone
 
 _to_planes = native.kernel(
     "image_planes", texels="in u8", rows="in i32", values="in f32", planes="out f32",
@@ -42,7 +42,7 @@ _shrink = native.kernel(
     "image_shrink", source="in f32", result="out f32", row_indices="in i32", row_weights="in f32",
     column_starts="in i32", column_weights="in f32", source_rows="i64", source_width="i64",
     ring="i64", width="i64", first="i64", rows="i64", planes="i32", row_taps="i32",
-    column_taps="i32", repeat="i32", threads="i32",
+    column_taps="i32", edges="i32", threads="i32",
 )  # fmt: skip
 _to_texels = native.kernel(
     "image_texels", planes="in f32", box="in f32?", levels="in u8", texels="out u8", first="i64",
@@ -74,7 +74,8 @@ def mip_chain(
     srgb: bool = True,
     normal: bool = False,
     alpha_weighted: bool = True,
-    repeat: bool = False,
+    edges: str = "clamp",
+    levels: int = 0,
 ) -> Iterator[np.ndarray]:
     """The mip levels of a picture, from itself down to 1 x 1, one by one.
 
@@ -89,21 +90,27 @@ def mip_chain(
         [0, 188, 188]
     """
     strips = mip_strips(
-        image, filter=filter, srgb=srgb, normal=normal, alpha_weighted=alpha_weighted, repeat=repeat
-    )
-    return _levels(image, strips)
+        image, filter=filter, srgb=srgb, normal=normal, alpha_weighted=alpha_weighted, edges=edges,
+        levels=levels,
+    )  # fmt: skip
+    return _levels(image, strips, _count(image, levels))
 
 
 def _levels(
-    image: np.ndarray, strips: Iterator[tuple[int, int, np.ndarray]]
+    image: np.ndarray, strips: Iterator[tuple[int, int, np.ndarray]], count: int
 ) -> Iterator[np.ndarray]:
     height, width, channels = image.shape
     yield image
-    sizes = [level_size(height, width, n) for n in range(1, level_count(height, width))]
+    sizes = [level_size(height, width, n) for n in range(1, count)]
     levels = [np.empty((*size, channels), np.uint8) for size in sizes]
     for level, first, texels in strips:
         levels[level - 1][first : first + len(texels)] = texels
     yield from levels
+
+
+def _count(image: np.ndarray, levels: int) -> int:
+    most = level_count(*image.shape[:2])
+    return min(levels or most, most)
 
 
 def mip_strips(
@@ -113,22 +120,26 @@ def mip_strips(
     srgb: bool = True,
     normal: bool = False,
     alpha_weighted: bool = True,
-    repeat: bool = False,
+    edges: str = "clamp",
+    levels: int = 0,
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Strips of the mip levels from 1 on as they are made: level, first row, uint8 (rows, w, C).
 
     Each level comes from top to bottom, all but its last strip `STRIP` rows high.
 
-    filter: "box", the mean of what a texel covers, or "kaiser", sharper. srgb: R, G, B are
+    filter: one of `FILTERS`; "box" is the mean of what a texel covers. srgb: R, G, B are
     sRGB-encoded and are averaged as linear light. normal: R, G, B are a vector from -1 to 1, and
     the mean of them gets length 1 again; neither sRGB nor alpha-weighted. alpha_weighted: each
-    texel's colour counts as much as it is visible; False where alpha is something else. repeat: the
-    texture is tiled: the filter goes on at the opposite side, not with the texel at the edge.
+    texel's colour counts as much as it is visible; False where alpha is something else. edges: beyond
+    one the filter goes on with the texel there ("clamp"), at the opposite side, as a tiled texture
+    needs it ("wrap"), or back ("mirror"). levels: at most so many, with the picture; 0: all.
 
-    Raises ImageError for another shape or type, OptionError for an unknown filter.
+    Raises ImageError for another shape or type, OptionError for an unknown filter or kind of edges.
     """
     if filter not in FILTERS:
-        raise OptionError(f"unknown filter {filter!r}; known: {', '.join(FILTERS)}")
+        raise OptionError(unknown("filter", filter, FILTERS))
+    if edges not in EDGES:
+        raise OptionError(unknown("edges", edges, EDGES))
     if image.dtype != np.uint8 or image.ndim != 3 or not 1 <= image.shape[2] <= 4 or not image.size:
         raise ImageError(
             "mip levels are made of uint8 of shape (height, width, 1 to 4), "
@@ -138,19 +149,19 @@ def mip_strips(
     if normal and channels < 3:
         raise ImageError(f"a normal map has 3 channels or 4, this has {channels}")
     weighted = alpha_weighted and not normal and channels in (2, 4)
-    two = weighted and filter == "kaiser" and image[..., -1].min() < 255
-    filters = ["kaiser", "box"] if two else [filter]
+    two = weighted and filter in RINGING and image[..., -1].min() < 255
+    filters = [filter, "box"] if two else [filter]
     space = space_of(srgb and not normal, normal, weighted)
-    return _strips(np.ascontiguousarray(image), filters, space, repeat)
+    return _strips(np.ascontiguousarray(image), filters, space, edges, _count(image, levels))
 
 
 def _strips(
-    image: np.ndarray, filters: list[str], space: Space, repeat: bool
+    image: np.ndarray, filters: list[str], space: Space, edges: str, count: int
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """The levels by the first filter; a second one stands by, see `Space`."""
     height, width, channels = image.shape
-    sizes = [level_size(height, width, n) for n in range(level_count(height, width))]
-    stages = [_Stage(*sizes[n : n + 2], channels, filters, repeat) for n in range(len(sizes) - 1)]
+    sizes = [level_size(height, width, n) for n in range(count)]
+    stages = [_Stage(*sizes[n : n + 2], channels, filters, edges) for n in range(len(sizes) - 1)]
     for next_stage, stage in zip(stages[1:], stages[:-1], strict=True):
         stage.keep_for(next_stage)
     while stages and not stages[0].finished:
@@ -171,9 +182,9 @@ class _Stage:
         size: tuple[int, int],
         channels: int,
         filters: list[str],
-        repeat: bool,
+        edges: str,
     ) -> None:
-        self.before, self.size, self.channels, self.repeat = before, size, channels, repeat
+        self.before, self.size, self.channels, self.edges = before, size, channels, edges
         self.down = [taps(f, before[0], size[0]) for f in filters]
         self.across = [taps(f, before[1], size[1]) for f in filters]
         self.done = 0  # rows
@@ -187,7 +198,7 @@ class _Stage:
     def keep_for(self, smaller: "_Stage") -> None:
         """Keep as many rows as the level after this one reads at a time, and those being made."""
         rows = STRIP * -(-(smaller.reach() + STRIP) // STRIP)
-        self.keep = self.size[0] if self.repeat else min(rows, self.size[0])
+        self.keep = self.size[0] if self.edges == "wrap" else min(rows, self.size[0])
 
     def reach(self) -> int:
         """Rows of the level before that a strip is made of, at most."""
@@ -205,7 +216,7 @@ class _Stage:
         last = min(self.done + STRIP, self.size[0]) - 1
         needed = max(int(t.starts[last]) + t.weights.shape[1] for t in self.down)
         whole = self.before[0]
-        return rows_before == whole or (not self.repeat and needed <= rows_before)
+        return rows_before == whole or (self.edges != "wrap" and needed <= rows_before)
 
     def shrink_texels(self, image: np.ndarray, space: Space) -> tuple[int, int]:
         """Make the next strip of the picture itself; its first row, and how many."""
@@ -214,7 +225,8 @@ class _Stage:
             strip = slice(first, first + rows)
             low = int(down.starts[strip][0])
             count = int(down.starts[strip][-1]) + down.weights.shape[1] - low
-            needed = edges(low, count, self.before[0], self.repeat)
+            positions = np.arange(low, low + count)
+            needed = inside(positions, self.before[0], self.edges).astype(np.int32)
             planes = np.empty((self.channels, count, self.before[1]), np.float32)
             _to_planes(
                 texels=image, rows=needed, values=space.values, planes=planes, count=count,
@@ -229,7 +241,7 @@ class _Stage:
         first, rows = self._next()
         for number, down in enumerate(self.down):
             positions = down.starts[first : first + rows, None] + np.arange(down.weights.shape[1])
-            indices = inside(positions, self.before[0], self.repeat) % larger.keep
+            indices = inside(positions, self.before[0], self.edges) % larger.keep
             self._shrink(number, first, rows, larger.planes[number], indices)
         return first, rows
 
@@ -272,22 +284,22 @@ class _Stage:
             planes=self.channels,
             row_taps=down.weights.shape[1],
             column_taps=across.weights.shape[1],
-            repeat=self.repeat,
+            edges=EDGES.index(self.edges),
         )
 
 
-def shrink_light(planes: np.ndarray, down: Taps, across: Taps, repeat: bool) -> np.ndarray:
+def shrink_planes(planes: np.ndarray, down: Taps, across: Taps, edges: str) -> np.ndarray:
     """float32 (C, H, W) to (C, h, w), by the weights of both axes: a whole level at once."""
     height, width = len(down.starts), len(across.starts)
     result = np.empty((len(planes), height, width), np.float32)
     positions = down.starts[:, None] + np.arange(down.weights.shape[1])
     _shrink(
         source=planes, result=result, row_weights=down.weights, column_starts=across.starts,
-        row_indices=inside(positions, planes.shape[1], repeat).astype(np.int32),
+        row_indices=inside(positions, planes.shape[1], edges).astype(np.int32),
         column_weights=np.ascontiguousarray(across.weights.T), source_rows=planes.shape[1],
         source_width=planes.shape[2], ring=height, width=width, first=0, rows=height,
         planes=len(planes), row_taps=down.weights.shape[1], column_taps=across.weights.shape[1],
-        repeat=repeat,
+        edges=EDGES.index(edges),
     )  # fmt: skip
     return result
 
@@ -303,24 +315,58 @@ def taps(filter: str, before: int, after: int) -> Taps:
         overlap = np.minimum((inputs + 1) * after, edges[1:, None])
         overlap = overlap - np.maximum(inputs * after, edges[:-1, None])
         return Taps(starts.astype(np.int32), (overlap.clip(0) / before).astype(np.float32))
-    reach = _KAISER_RADIUS * ratio
+    radius, kernel = _KERNELS[filter]
+    scale = max(ratio, 1.0)  # a larger picture is drawn with the filter as wide as texels are now
+    reach = radius * scale
     centres = (np.arange(after) + 0.5) * ratio - 0.5  # in input texels, the first at 0
     starts = np.ceil(centres - reach).astype(np.int64)
     inputs = starts[:, None] + np.arange(int(2 * reach) + 1)
-    x = (inputs - centres[:, None]) / ratio
-    within = np.sqrt((1 - (x / _KAISER_RADIUS) ** 2).clip(0))
-    weights = np.sinc(x) * np.i0(_KAISER_ALPHA * within) * (np.abs(x) < _KAISER_RADIUS)
+    x = (inputs - centres[:, None]) / scale
+    weights = kernel(x) * (np.abs(x) < radius)
     weights /= weights.sum(axis=1, keepdims=True)
     return Taps(starts.astype(np.int32), weights.astype(np.float32))
 
 
-def edges(first: int, count: int, size: int, repeat: bool) -> np.ndarray:
-    """Which texels stand for positions `first` to `first + count` of an axis of `size`: int32."""
-    return inside(np.arange(first, first + count), size, repeat).astype(np.int32)
+def _triangle(x: np.ndarray) -> np.ndarray:
+    return 1 - np.abs(x)
 
 
-def inside(positions: np.ndarray, size: int, repeat: bool) -> np.ndarray:
-    return positions % size if repeat else positions.clip(0, size - 1)
+def _kaiser(x: np.ndarray) -> np.ndarray:
+    """A sinc of 3 lobes under a Kaiser window of alpha 4."""
+    within = np.sqrt((1 - (x / 3) ** 2).clip(0))
+    return np.sinc(x) * np.i0(_KAISER_ALPHA * within)
+
+
+def _mitchell(x: np.ndarray) -> np.ndarray:
+    """Mitchell and Netravali, Reconstruction Filters in Computer Graphics, 1988: B = C = 1/3."""
+    x = np.abs(x)
+    inner = (7 * x**3 - 12 * x**2 + 16 / 3) / 6
+    outer = (-7 / 3 * x**3 + 12 * x**2 - 20 * x + 32 / 3) / 6
+    return np.where(x < 1, inner, outer)
+
+
+def _lanczos(x: np.ndarray) -> np.ndarray:
+    """A sinc of 3 lobes under the middle lobe of a wider one."""
+    return np.sinc(x) * np.sinc(x / 3)
+
+
+# Filter -> radius in texels of the smaller picture, and its weight at a distance in them.
+_KERNELS = {
+    "triangle": (1.0, _triangle),
+    "kaiser": (3.0, _kaiser),
+    "mitchell": (2.0, _mitchell),
+    "lanczos": (3.0, _lanczos),
+}
+
+
+def inside(positions: np.ndarray, size: int, edges: str) -> np.ndarray:
+    """Which texels of an axis of `size` stand for positions that may lie outside."""
+    if edges == "clamp":
+        return positions.clip(0, size - 1)
+    if edges == "wrap":
+        return positions % size
+    back = positions % (2 * size)  # mirror: the texel at the edge comes twice, as on a GPU
+    return np.minimum(back, 2 * size - 1 - back)
 
 
 def space_of(srgb: bool, normal: bool, weighted: bool) -> Space:

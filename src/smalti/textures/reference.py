@@ -19,18 +19,18 @@ def to_planes(texels: np.ndarray, space: Space) -> np.ndarray:
     return planes
 
 
-def shrink(planes: np.ndarray, down: Taps, across: Taps, repeat: bool) -> np.ndarray:
+def shrink(planes: np.ndarray, down: Taps, across: Taps, edges: str) -> np.ndarray:
     """float32 (C, H, W) to (C, h, w): first down each column, then along each row."""
-    lines = _filtered(planes, down, repeat)
-    return _filtered(lines.swapaxes(1, 2), across, repeat).swapaxes(1, 2)
+    lines = _filtered(planes, down, edges)
+    return _filtered(lines.swapaxes(1, 2), across, edges).swapaxes(1, 2)
 
 
-def _filtered(planes: np.ndarray, taps: Taps, repeat: bool) -> np.ndarray:
+def _filtered(planes: np.ndarray, taps: Taps, edges: str) -> np.ndarray:
     """Along the second of three axes; the sum goes from the first tap to the last."""
     weights = taps.weights[None, :, :, None]
     total = None
     for tap in range(taps.weights.shape[1]):
-        inputs = planes[:, inside(taps.starts + tap, planes.shape[1], repeat)]
+        inputs = planes[:, inside(taps.starts + tap, planes.shape[1], edges)]
         part = weights[:, :, tap] * inputs
         total = part if total is None else total + part
     return total

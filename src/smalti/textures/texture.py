@@ -59,6 +59,7 @@ class Texture:
     levels: tuple[bytes, ...]
     layers: int = 1  # of an array; 1: no array
     faces: int = 1  # 6: a cube map, in the order of CUBE_FACES
+    premultiplied: bool = False  # R, G, B are multiplied with alpha, as light
 
     def __post_init__(self) -> None:
         check_shape(self.height, self.width, self.layers, self.faces, len(self.levels))
@@ -84,7 +85,7 @@ class Texture:
         parts = [f"{self.format} {'sRGB' if self.srgb else 'linear'}"]
         parts.append(f"{self.width} x {self.height}")
         parts.append(f"{len(self.levels)} level{'s' * (len(self.levels) > 1)}")
-        parts += ["cube map"] * (self.faces == 6)
+        parts += ["premultiplied"] * self.premultiplied + ["cube map"] * (self.faces == 6)
         parts += [f"{self.layers} layers"] * (self.layers > 1)
         return ", ".join(parts)
 
@@ -92,10 +93,10 @@ class Texture:
         """What a notebook shows: the first surface, of the level of 512 texels or so."""
         from smalti.image import to_bytes, tone_map
 
-        draw = import_module("smalti.textures").decode_surface  # which is made of this module
+        module = import_module("smalti.textures")  # which is made of this module
 
         level = min(len(self.levels) - 1, max(0, max(self.height, self.width).bit_length() - 10))
-        texels = draw(self, level)
+        texels = module.straight(self, module.decode_surface(self, level))
         return to_bytes(tone_map(texels) if FORMATS[self.format].light else texels, ".png")
 
     def size(self, level: int) -> tuple[int, int]:

@@ -96,12 +96,12 @@ def search_block(
     weights: tuple[float, ...] = (1, 1, 1, 1),
 ) -> tuple[bytes, float]:
     """As `encode_block`; return also the error by which the search chose the block."""
-    alpha = texels[:, 3]
-    if not alpha.any():
+    alpha, parameters = texels[:, 3], metric_of(metric, weights)
+    if not alpha.any() and parameters[BY_ALPHA] != 2:
         return (1 << 6).to_bytes(BLOCK_BYTES, "little"), 0.0
     if (texels == texels[0]).all():
         return pack(solid(texels[0])), 0.0
-    block = load(texels, metric_of(metric, weights))
+    block = load(texels, parameters)
     search = _Search(EFFORTS[effort])
     if (alpha == 255).all():
         search.opaque(block)
@@ -115,7 +115,9 @@ def search_block(
 class Block:
     """A block's texels, and what their errors count: d^T form d, and form_a d_A^2."""
 
-    x: np.ndarray  # (16, 4): R, G, B, A; colour under alpha 0 is the mean of the visible colours
+    x: (
+        np.ndarray
+    )  # (16, 4): R, G, B, A; what counts nothing, under alpha 0, is the mean of the others
     space: np.ndarray  # (16, 4): the texel where the metric is a plain squared distance
     visible: np.ndarray  # (16,): weight of the colour error
     opacity: np.ndarray  # (16,): weight of the alpha error
@@ -140,11 +142,11 @@ class Block:
 def load(texels: np.ndarray, parameters: np.ndarray) -> Block:
     """`load_block` and `load_texels`."""
     x = texels.astype(np.float32)
-    seen = texels[:, 3] > 0
+    seen = (texels[:, 3] > 0) | (parameters[BY_ALPHA] == 2)
     count = int(seen.sum())
     x[~seen, :3] = (texels[seen, :3].sum(axis=0, dtype=int) + count // 2) // count
     visible = seen.astype(np.float32)
-    if parameters[BY_ALPHA] and (texels[:, 3] < 255).any():
+    if parameters[BY_ALPHA] == 1 and (texels[:, 3] < 255).any():
         visible = np.ceil(x[:, 3] ** 2 * _F(16 / 65025)) / 16
     opacity = np.where(
         (texels[:, 3] == 0) | (texels[:, 3] == 255), _F(HELD) / parameters[M_AA], _F(1)

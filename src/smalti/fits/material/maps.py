@@ -123,7 +123,7 @@ def mip_levels(
             rgba[..., 3] = picture[..., -1]
         levels = mip_chain(
             rgba, srgb=each.kind == "colour", normal=each.kind == "normal" and colours == 3,
-            alpha_weighted=each.kind == "colour", repeat=repeat,
+            alpha_weighted=each.kind == "colour", edges="wrap" if repeat else "clamp",
         )  # fmt: skip
         keep = [*range(colours), *([3] if colours < picture.shape[2] else [])]
         chains.append([level[..., keep] for _, level in zip(range(mips), levels, strict=False)])
