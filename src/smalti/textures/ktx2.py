@@ -88,7 +88,7 @@ def write_ktx2(texture: Texture, *, zstd: int = 0) -> bytes:
     if not 0 <= zstd <= 22:
         raise OptionError(f"zstd {zstd}; it goes from 1 (quick) to 22 (small), 0 is without")
     known = FORMATS[texture.format]
-    descriptor = _descriptor(texture.format, texture.srgb, texture.premultiplied)
+    descriptor = expected_descriptor(texture)
     # Keys in alphabetical order. "rd": rows go down, as in pictures and all APIs but OpenGL.
     pairs = _pair("KTXorientation", "rd") + _pair("KTXwriter", f"smalti {smalti.__version__}")
     descriptor_offset = _LEVELS_OFFSET + _LEVEL.size * len(texture.levels)
@@ -218,6 +218,11 @@ def _at_most(count: int, read: Callable[[int], bytes]) -> bytes:
         parts.append(part)
         count -= len(part)
     return b"".join(parts)
+
+
+def expected_descriptor(texture: Texture) -> bytes:
+    """The data format descriptor that a file of this texture has."""
+    return _descriptor(texture.format, texture.srgb, texture.premultiplied)
 
 
 def _descriptor(format: str, srgb: bool, premultiplied: bool) -> bytes:
