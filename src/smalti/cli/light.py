@@ -39,7 +39,7 @@ def read_light(
 
 
 def _of_texture(data: bytes, max_pixels: int) -> "np.ndarray | None":
-    from smalti.textures import FORMATS, decode_surface, read_texture
+    from smalti.textures import FORMATS, read_texture
 
     held: Texture = read_texture(data)
     if not FORMATS[held.format].light:
@@ -50,4 +50,6 @@ def _of_texture(data: bytes, max_pixels: int) -> "np.ndarray | None":
             f"{held.width} x {held.height} = {texels:,} texels, over the limit of {max_pixels:,}; "
             "raise it with --max-pixels"
         )
-    return decode_surface(held)[..., : len(FORMATS[held.format].channels)]
+    from smalti.textures import decode_surface, straight  # with encoders: for those who need them
+
+    return straight(held, decode_surface(held))[..., : len(FORMATS[held.format].channels)]

@@ -94,7 +94,7 @@ def texture(
         smalti texture normal.png normal.dds --normal --format bc5
         smalti texture px.png nx.png py.png ny.png pz.png nz.png sky.ktx2 --cube
         smalti texture sky.exr sky.ktx2 --format bc6h
-        smalti texture ao.png roughness.png metal.png orm.ktx2 --linear --swizzle r+r+r
+        smalti texture ao.png rough.png metal.png orm.dds --linear --swizzle r+r+r
         smalti texture leaf.png leaf.ktx2 --coverage 0.5 --premultiply
     """
     *sources, target = _checked_paths(paths, force)
