@@ -23,9 +23,16 @@ import smalti
 from smalti import native
 
 COMMANDS = {
-    "encode a.png a.dds, medium": "encode a.png {out}.dds",
-    "encode a.png a.dds, fast": "encode a.png {out}.dds --effort fast",
+    "encode a.png a.dds, medium": "encode a.png {out}.dds --force",
+    "encode a.png a.dds, fast": "encode a.png {out}.dds --effort fast --force",
+    "encode a.png a.dds, medium, --quiet": "encode a.png {out}.dds --quiet --force",
     "--help": "--help",
+    "encode --help": "encode --help",
+    "help bc7": "help bc7",
+    "help fitted": "help fitted",
+    "help fsq-1m": "help fsq-1m",
+    "metrics of a picture and a small file": "metrics small.png small.smt",
+    "unpack --arrays of a small bc7 file": "unpack small.smt --arrays {out}.npz --force",
     "--version": "--version",
     "list": "list",
     "info of a bc7 file": "info small.smt",
@@ -42,7 +49,7 @@ finally:
     sys.stdout.flush()
     sys.stderr.write(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
-LARGE = "encode large.png {out}.dds --effort fast"
+LARGE = "encode large.png {out}.dds --effort fast --force"
 
 
 def main() -> None:
@@ -66,6 +73,7 @@ def main() -> None:
         os.chdir(folder)
         picture.save("a.png")
         Path("small.smt").write_bytes(smalti.encode(smalti.load("a.png")[:64, :64]))
+        picture.crop((0, 0, 64, 64)).save("small.png")
         Path("a.dds").write_bytes(smalti.encode("a.png", suffix=".dds"))
         for name, command in COMMANDS.items():
             say(measured(name, command, options.repeats))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from smalti import geometry
 from smalti.cli import paths, show, streams
 from smalti.errors import SmaltiError
-from smalti.settings import changed
 
 if TYPE_CHECKING:
     from smalti.about import FileInfo
@@ -53,6 +52,8 @@ def _told(name: str, data: bytes) -> tuple[list[str], dict[str, Any]]:
 
 
 def _of_file(name: str, held: "FileInfo") -> tuple[list[str], dict[str, Any]]:
+    from smalti.settings import changed
+
     channels, height, width = held.size
     texels = height * width
     size = f"{width} x {height} {geometry.CHANNELS[channels]}"

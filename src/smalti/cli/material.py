@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from smalti import geometry, settings
+from smalti import geometry
 from smalti.cli import machine, measured, show, streams
 from smalti.errors import FormatError, OptionError
 from smalti.files import (
@@ -308,6 +308,8 @@ def _pictures(sources: tuple[Path, ...]) -> tuple[dict[str, Path], Path]:
 
 def _weights(text: str) -> dict[str, float]:
     """Map -> weight of "normal=2,ao=0.5"."""
+    from smalti import settings
+
     return {name: settings.value(name, n, float) for name, n in settings.fields(text).items()}
 
 

@@ -5,9 +5,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from smalti.cli import streams
 from smalti.cli.terminal import printable
@@ -91,8 +90,7 @@ class Bar:
             self._drawn.remove_task(self._tasks.pop(key))
 
 
-@dataclass(frozen=True)
-class Printer:
+class Printer(NamedTuple):
     """How a command tells what it wrote: a line for people, JSON for programs, or nothing."""
 
     quiet: bool = False
@@ -119,8 +117,7 @@ def _is_endless(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What was made of one file."""
 
     text: str  # "123 bytes, 8.003 bpp, 45.91 dB"

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smalti import settings
 from smalti.cli import machine, measured, show, streams
 from smalti.errors import OptionError
 from smalti.files import HDR_FORMATS, MAX_PIXELS, PICTURE_SUFFIXES, TEXTURE_MAGICS
@@ -243,6 +242,8 @@ def _suffix(target: Path, suffix: str) -> str:
 
 def _options(format: str) -> tuple[str, dict]:
     """Format and encoder options of "name" or "name:field=value,field=value"."""
+    from smalti import settings
+
     name, given = settings.split(format)
     if not given:
         return name, {}
