@@ -58,7 +58,7 @@ def test_latents_are_what_the_decoder_draws():
     import torch
 
     x = make_picture(4, 32, 48)
-    data = smalti.encode(x, "rgba-ae:step=0.5")
+    data = smalti.encode(x, "rgba-ae:step=0.5,weights=rgba-boxes")
     found = api.arrays(data)
     model = smalti.load_model("rgba-boxes")
     with torch.inference_mode():

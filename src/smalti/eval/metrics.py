@@ -74,8 +74,8 @@ def metrics(x: np.ndarray, y: np.ndarray, *, threads: int = 1) -> Metrics:
     if "alpha" in apart:
         for which, end in enumerate((255, 0)):
             there = x[..., -1] == end
-            count = np.count_nonzero(there)
-            lost[which] = np.count_nonzero(there & (y[..., -1] != end)) / max(1, count)
+            count = int(np.count_nonzero(there))
+            lost[which] = int(np.count_nonzero(there & (y[..., -1] != end))) / max(1, count)
     largest = int((np.maximum(x, y) - np.minimum(x, y)).max())
     return Metrics(whole.psnr, whole.ssim, whole.ms_ssim, apart, largest, *lost)
 
