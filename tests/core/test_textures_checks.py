@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import texture2ddecoder
+from PIL import Image
 
 import smalti
 from smalti.cli import main
@@ -14,6 +16,7 @@ from smalti.textures import (
     Preparation,
     decode_surface,
     encode_texture,
+    read_texture,
     validate_texture,
     write_texture,
 )
@@ -175,3 +178,44 @@ def test_info_as_json(smalti_):
         8,
         Path("a.smt").stat().st_size,
     )
+
+
+COMMANDS = [
+    ["a.png", "--format", "bc7:rdo=4"],
+    ["a.png", "--swizzle", "rgb1"],
+    ["a.png", "b.png", "a.png", "--swizzle", "r+r+r", "--linear"],
+    ["a.png", "--premultiply"],
+    ["b.png", "--from-height", "8"],
+    ["a.png", "--normal", "--invert-y", "--rebuild-z"],
+    ["a.png", "--coverage", "0.5"],
+    ["a.png", "--resize", "pow2"],
+    ["a.png", "--resize", "multiple4"],
+    ["a.png", "--flip", "y"],
+    ["a.png", "--mips", "lanczos", "--edges", "mirror"],
+    ["a.png", "--levels", "3", "--smallest", "2"],
+    ["a.png", "--colours", "display-p3"],
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: " ".join(arguments))
+@pytest.mark.parametrize("suffix", [".dds", ".ktx2"])
+def test_every_option_writes_a_valid_file_that_others_read(smalti_, arguments, suffix):
+    smalti.save(make_picture(4, 24, 20), "a.png")
+    smalti.save(make_picture(1, 24, 20), "b.png")
+    name = f"out{suffix}"
+    code, out, _ = smalti_("texture", *arguments, name, "--effort", "fast")
+    assert code == 0, out
+    assert "\n" not in out.strip()
+    code, out, _ = smalti_("validate", name)
+    assert (code, out) == (0, f"{name}: nothing wrong\n")
+    texture = read_texture(Path(name).read_bytes())
+    for level in range(len(texture.levels)):  # by an independent decoder of BC7
+        height, width = texture.size(level)
+        size = -(-width // 4) * 4, -(-height // 4) * 4
+        bgra = texture2ddecoder.decode_bc7(texture.surface(level), *size)
+        others = np.frombuffer(bgra, np.uint8).reshape(size[1], size[0], 4)[:height, :width]
+        np.testing.assert_array_equal(others[..., [2, 1, 0, 3]], decode_surface(texture, level))
+    if suffix == ".dds":
+        with Image.open(name) as opened:
+            assert opened.size == (texture.width, texture.height)
+            np.testing.assert_array_equal(opened.convert("RGBA"), decode_surface(texture))
