@@ -387,7 +387,7 @@ def check_texels(codec: Codec, size: Size, error: type[SmaltiError] = ImageError
     if codec.max_texels and texels > codec.max_texels:
         raise error(
             f"{size.width} x {size.height} = {texels:,} texels; {codec.name} holds the whole "
-            f"picture in memory and takes at most {codec.max_texels:,}: cut or shrink it"
+            f"picture in memory when it encodes and takes at most {codec.max_texels:,}: cut or shrink it"
         )
 
 

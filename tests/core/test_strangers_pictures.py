@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -45,6 +46,7 @@ def test_a_damaged_tiff_is_one_short_sentence():
             )
         data[-200:-4] = random.integers(0, 256, 196, np.uint8).tobytes()
         lengths.append(len(refusal(bytes(data))))
+    lengths.append(len(refusal(tiff(10, 10, 16).replace(b"\x08\0" * 16, b"\x07\0" * 16))))
     assert max(lengths) < 500
     assert sum(n > 0 for n in lengths) > 20
 
@@ -56,6 +58,15 @@ def refusal(data: bytes) -> str:
     except ImageError as error:
         return str(error)
     return ""
+
+
+@pytest.mark.parametrize("inside", [b"no array", b""])
+def test_what_a_zip_calls_an_array_and_is_none(inside, tmp_path):
+    sources = pytest.importorskip("smalti.train.sources")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("images.npy", inside)
+    with pytest.raises(ImageError, match="images"):
+        sources.Pictures([tmp_path / "a.npz"])
 
 
 def progressive(scans: int) -> bytes:

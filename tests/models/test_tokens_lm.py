@@ -463,3 +463,16 @@ def test_the_code_of_the_document_runs(tmp_path, monkeypatch):
     for block in blocks:
         exec(compile(block, "docs/TOKENS.md", "exec"), names)
     assert (tmp_path / "drawn.png").is_file()
+
+
+def test_a_prompt_that_ends_with_a_picture_draws_another():
+    vocabulary = ImageVocabulary((2, 2), 5)
+    ids = [0, *vocabulary.sequence(torch.tensor([[0, 1]])).tolist()]
+    processor, scores = vocabulary.processor(1, 2), torch.zeros(1, vocabulary.total)
+    drawn = list(ids)
+    for _ in range(vocabulary.length(1, 2)):
+        drawn.append(int(processor(torch.tensor([drawn]), scores)[0].argmax()))
+    assert drawn[len(ids)] == vocabulary.start
+    assert drawn[-1] == vocabulary.end
+    after = processor(torch.tensor([drawn]), scores)[0]
+    assert after.isfinite().nonzero().flatten().tolist() == [vocabulary.end]

@@ -4,13 +4,13 @@ The top bit of a byte says that another follows: 0..127 take one byte, 300 is ``
 shortest form of a number is valid, so equal numbers are equal bytes.
 """
 
-from smalti.errors import FormatError
+from smalti.errors import FormatError, OptionError
 
 MAX_BYTES = 10  # enough for 64 bits
 
 
 def write_varint(n: int) -> bytes:
-    """The bytes of n, 0 <= n < 2**64; ValueError outside.
+    """The bytes of n, 0 <= n < 2**64; OptionError outside.
 
     Examples:
         >>> from smalti.entropy.varint import read_varint, write_varint
@@ -18,7 +18,7 @@ def write_varint(n: int) -> bytes:
         ('ac 02', (300, 2))
     """
     if not 0 <= n < 1 << 64:
-        raise ValueError(f"a varint holds 0..2**64-1, not {n}")
+        raise OptionError(f"{n} is no number that a file holds; they are 0 .. 2^64 - 1")
     out = bytearray()
     while n > 0x7F:
         out.append(n & 0x7F | 0x80)

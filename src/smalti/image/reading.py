@@ -59,7 +59,7 @@ def read_open_file(
                     finally:
                         Image.MAX_IMAGE_PIXELS = limit
     except ImageError as error:
-        raise ImageError(f"{name} {error}") from error.__cause__
+        raise ImageError(f"{name} {reason(error)}") from error.__cause__
     except MissingExtraError:
         raise
     except Image.UnidentifiedImageError:

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 class PictureProcessor(LogitsProcessor):
     """Leaves at each place of a picture only the ids that may stand there.
 
-    It reads the state from the sequence alone: the last <img_start> or <img_end> decides whether a
+    It reads the state from the sequence: the last <img_start> or <img_end> decides whether a
     picture is open, and the ids since <img_start> where in it the next one stands. Batches may
-    hold sequences in different states.
+    hold sequences in different states. A picture that the prompt ends is the prompt's: what is
+    drawn is another one. The prompt is what the first of a row of calls shows, each one id longer
+    than the one before: make a processor for each call of `generate`.
     """
 
     def __init__(
@@ -27,10 +29,14 @@ class PictureProcessor(LogitsProcessor):
         self.columns = columns
         self.must_start = must_start
         self.stop = stop
+        self.prompt = self.seen = -1  # ids of the prompt, and of the last call
 
     def __call__(
         self, input_ids: Int[Tensor, "B T"], scores: Float[Tensor, "B V"]
     ) -> Float[Tensor, "B V"]:
+        if input_ids.shape[1] != self.seen + 1:
+            self.prompt = input_ids.shape[1]
+        self.seen = input_ids.shape[1]
         allowed = torch.full_like(scores, -torch.inf)
         for row, ids in enumerate(input_ids):
             first, last = self._range(ids, scores.shape[1])
@@ -52,6 +58,6 @@ class PictureProcessor(LogitsProcessor):
             return v.text_size, v.text_size + v.codes
         if not self.must_start:
             return 0, vocabulary_size
-        if bounds.numel() and bool((ids[bounds[-1] + 1 :] == self.stop).all()):  # it has ended
+        if bounds.numel() and int(bounds[-1]) >= self.prompt:  # it has ended
             return self.stop, self.stop + 1
         return v.start, v.start + 1

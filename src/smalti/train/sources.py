@@ -89,7 +89,7 @@ class Pictures:
 
     def _add_array(self, source: Path) -> None:
         try:
-            images = np.load(source)["images"]
+            images = np.asarray(np.load(source)["images"])  # bytes where it is no array
         except Exception as cause:  # of a damaged header numpy and zipfile say nearly anything
             why = reason(cause)
             raise ImageError(f"{source} has no readable array `images`: {why}") from cause
