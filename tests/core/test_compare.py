@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import smalti
+from smalti.cli import growing
 from smalti.errors import OptionError, WeightsError
 from smalti.eval import report, run
 from smalti.eval.results import Results, Row
@@ -472,3 +473,15 @@ def test_a_fault_of_one_codec_does_not_end_the_run(tmp_path, monkeypatch):
     results = run.compare([picture], ["bc7", "png"], tmp_path / "out")
     assert [row.error for row in results.rows] == ["ZeroDivisionError: division by zero", ""]
     assert results.unfinished() == [("bc7", ["a"], "ZeroDivisionError: division by zero")]
+
+
+def test_the_table_of_a_narrow_terminal_breaks_no_name():
+    console = pytest.importorskip("rich.console").Console(width=80, record=True, file=io.StringIO())
+    table = growing._table("codec", tuple(growing.COLUMNS))
+    names = ["hash-texture:preset=tiny,effort=ultrafast", "jpeg:quality=90,subsampling=4:2:0"]
+    for name in names:
+        table.add_row(growing._breakable(name), *["0.123"] * len(growing.COLUMNS))
+    console.print(table)
+    words = console.export_text().split()
+    for word in ("hash-texture:", "preset=tiny,", "effort=ultrafast", "jpeg:", "subsampling=4:2:0"):
+        assert word in words

@@ -94,7 +94,7 @@ class _LiveTable:
         self._live.start()
 
     def add(self, name: str, cells: list[str]) -> None:
-        self._table.add_row(name, *cells)
+        self._table.add_row(_breakable(name), *cells)
 
     def progress(self, done: int, total: int, text: str) -> None:
         self._bar.update(self._task, completed=done, total=total, description=text)
@@ -114,3 +114,8 @@ def _table(name: str, numbers: tuple[str, ...]) -> "Table":
     for number in numbers:
         table.add_column(number, justify="right", no_wrap=True)
     return table
+
+
+def _breakable(name: str) -> str:
+    """A codec and its settings with places to break a line between them, and nowhere else."""
+    return name.replace(":", ": ", 1).replace(",", ", ")
