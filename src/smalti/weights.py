@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smalti.container import HASH_BYTES
-from smalti.errors import WeightsError
+from smalti.errors import WeightsError, nearest
 from smalti.files import BUNDLED_WEIGHTS, write_atomically
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def find(name: str | Path) -> Path:
         raise WeightsError(f"the folder {path} has no {MODEL_FILE}; name one with it, or a file")
     if isinstance(name, str) and REPOSITORY.fullmatch(name) and path.suffix not in SUFFIXES:
         return _from_hub(name, MODEL_FILE, f"no folder {name}, and ")
+    if (meant := nearest(str(name), bundled())) and not REPOSITORY.fullmatch(str(name)):
+        raise WeightsError(f"no weights {str(name)!r}; is {meant} meant? smalti list shows all")
     raise WeightsError(
         f"no weights {str(name)!r}: neither a .safetensors or .pt file, nor a folder with one, nor "
         f"a repository owner/name or file hf:owner/name/file of the hub, nor one of the bundled "

@@ -330,7 +330,7 @@ def test_the_command_trains_and_tells_what_it_wrote(pictures, tmp_path, monkeypa
         (["x"], "unknown recipe 'x'; known: fsq-1m"),
         (["fsq-1m"], "learns from pictures"),
         (["fsq-1m", "--data", "none"], "none is no folder of pictures"),
-        (["fsq-1m", "--set", "stepz=1"], "no field 'stepz'; fields: model.levels"),
+        (["fsq-1m", "--set", "stepz=1"], "unknown field of fsq-1m 'stepz'; is steps meant"),
         (["rgba-boxes", "--precision", "half"], "precision 'half'; known"),
         (["rgba-boxes", "--workers", "-1"], "workers=-1"),
         (["rgba-boxes", "--val", "none"], "none is no folder of pictures"),

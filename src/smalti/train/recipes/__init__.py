@@ -6,7 +6,7 @@ Costs are CPU seconds of one thread of a machine with AVX-512 and bfloat16 produ
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from smalti.errors import OptionError
+from smalti.errors import OptionError, unknown
 from smalti.extras import need
 from smalti.train.recipes.coarse import COARSE_RECIPES
 from smalti.train.recipes.fields import FIELD_RECIPES, FieldRecipe
@@ -33,7 +33,7 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe | FieldRecipe |
     """
     known = {**RECIPES, **FIELD_RECIPES, **LM_RECIPES}
     if name not in known:
-        raise OptionError(f"unknown recipe {name!r}; known: {', '.join(known)}")
+        raise OptionError(unknown("recipe", name, known))
     return changed(known[name](), settings)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from smalti import settings
-from smalti.errors import OptionError
+from smalti.errors import OptionError, unknown
 from smalti.files import BUNDLED_PICTURES
 from smalti.models.base import Model
 from smalti.models.fsq import FsqAutoencoder
@@ -202,7 +202,7 @@ def changed(recipe: Recipe, changes: Iterable[str]) -> Recipe:
             raise OptionError(f"{setting!r}; write field=value, such as steps=100")
         known = [name for name in recipe.plain() if name != "name"]
         if path not in known:
-            raise OptionError(f"{recipe.name} has no field {path!r}; fields: {', '.join(known)}")
+            raise OptionError(unknown(f"field of {recipe.name}", path, known))
         recipe = _replaced(recipe, path.split("."), text, path)
     return recipe
 
