@@ -17,6 +17,7 @@ from smalti.textures import (
     encode_texture,
     mip_chain,
     read_texture,
+    validate_texture,
     write_texture,
 )
 from smalti.textures import encode as encode_module
@@ -187,3 +188,46 @@ def test_a_texture_checks_itself():
     with pytest.raises(FormatError, match="unknown format 'bc6'"):
         Texture("bc6", False, 4, 4, (bytes(16),))
     assert texture.total_bytes == 3 * (64 + 16)
+
+
+@pytest.mark.parametrize("side", [4, 5, 6, 8])
+@pytest.mark.parametrize("srgb", [True, False])
+def test_astc_is_what_another_decoder_reads(side, srgb):
+    pytest.importorskip("astc_encoder")
+    format = f"astc-{side}x{side}"
+    image = opaque(45, 70)
+    texture = encode_texture([image] * 2, format=format, srgb=srgb, effort="fast")
+    assert read_texture(write_texture(texture, ".ktx2", zstd=3)) == texture
+    assert validate_texture(write_texture(texture, ".ktx2")) == []
+    wanted = list(mip_chain(image, srgb=srgb))
+    assert len(texture.levels) == len(wanted)
+    psnr = []
+    for level, texels in enumerate(wanted):
+        height, width = texture.size(level)
+        assert len(texture.surface(level)) == 16 * -(-height // side) * -(-width // side)
+        decoded = decode_surface(texture, level, layer=1)
+        blocks = texture.surface(level, layer=1)
+        bgra = texture2ddecoder.decode_astc(blocks, width, height, side, side)
+        other = np.frombuffer(bgra, np.uint8).reshape(height, width, 4)[..., [2, 1, 0, 3]]
+        np.testing.assert_allclose(decoded.astype(int), other, atol=1)  # they round apart
+        error = np.mean((decoded[..., :3].astype(float) - texels) ** 2)
+        psnr.append(10 * np.log10(255**2 / max(error, 0.1)))
+    assert np.mean(psnr) > {4: 33, 5: 29, 6: 26, 8: 22}[side]
+    with pytest.raises(OptionError, match=f"Direct3D has no {format}; write a .ktx2 file"):
+        write_texture(texture, ".dds")
+
+
+def test_astc_strips_are_whole_rows_of_blocks(monkeypatch):
+    pytest.importorskip("astc_encoder")
+    image = make_picture(3, 61, 48)
+    whole = encode_texture([image], format="astc-6x6", effort="ultrafast")
+    monkeypatch.setattr(encode_module, "_STRIP_TEXELS", 48 * 13)
+    assert encode_texture([image], format="astc-6x6", effort="ultrafast") == whole
+
+
+def test_astc_without_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "astc_encoder", None)
+    with pytest.raises(
+        MissingExtraError, match=r"the format astc-4x4 needs astc_encoder.*smalti\[textures"
+    ):
+        encode_texture([make_picture(3, 4, 4)], format="astc-4x4")

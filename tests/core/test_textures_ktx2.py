@@ -15,6 +15,10 @@ from smalti.textures.ktx2 import read_ktx2, write_ktx2
 from texture_files import KINDS, SHAPES, flipped_bits, random_texture
 
 VK_FORMATS = {
+    **{("astc-4x4", srgb): 157 + srgb for srgb in (False, True)},
+    **{("astc-5x5", srgb): 161 + srgb for srgb in (False, True)},
+    **{("astc-6x6", srgb): 165 + srgb for srgb in (False, True)},
+    **{("astc-8x8", srgb): 171 + srgb for srgb in (False, True)},
     ("bc1", False): 133,
     ("bc1", True): 134,
     ("bc3", False): 137,
@@ -29,6 +33,7 @@ VK_FORMATS = {
     ("rgba32f", False): 109,
 }
 MODELS = {
+    **dict.fromkeys(("astc-4x4", "astc-5x5", "astc-6x6", "astc-8x8"), 162),
     "bc1": 128,
     "bc3": 130,
     "bc4": 131,
@@ -46,7 +51,9 @@ FLOATS = {  # what counts as least and greatest, as floats' bits
     **dict.fromkeys(["bc6h-signed", "rgba16f", "rgba32f"], (0xBF800000, 0x3F800000)),
 }
 # Channel and qualifiers, first bit, bits less one.
+ASTC_SIDES = {"astc-4x4": 4, "astc-5x5": 5, "astc-6x6": 6, "astc-8x8": 8}
 SAMPLES = {
+    **{(format, srgb): [(0, 0, 127)] for format in ASTC_SIDES for srgb in (False, True)},
     ("bc1", False): [(1, 0, 63)],
     ("bc1", True): [(1, 0, 63)],
     ("bc3", False): [(15, 0, 63), (0, 64, 63)],
@@ -122,13 +129,13 @@ def test_what_is_no_array_has_layer_count_0():
 def test_every_byte_of_the_data_format_descriptor(format, srgb):
     data = write_ktx2(random_texture(8, 8, 1, 1, 1, format, srgb))
     offset, length = header_of(data)[9:11]
-    samples = SAMPLES[format, srgb]
+    samples, side = SAMPLES[format, srgb], ASTC_SIDES.get(format, 4)
     block = b"".join(
         [
             bytes([0, 0, 0, 0]),  # vendor Khronos, type basic format
             struct.pack("<HH", 2, 24 + 16 * len(samples)),  # version 1.3 and later, block size
             bytes([MODELS[format], 1, 2 if srgb else 1, 0]),  # BT.709, sRGB or linear, straight
-            bytes([0, 0, 0, 0] if format in TEXEL_BYTES else [3, 3, 0, 0]),  # 4 x 4 x 1 x 1
+            bytes([0, 0, 0, 0] if format in TEXEL_BYTES else [side - 1, side - 1, 0, 0]),
             bytes([BLOCK_BYTES.get(format, 16), 0, 0, 0, 0, 0, 0, 0]),
             *(
                 struct.pack("<HBB4xII", first, bits, channel, *FLOATS.get(format, (0, 0xFFFFFFFF)))

@@ -20,8 +20,9 @@ KINDS = [
     (format, srgb)
     for format in FORMATS
     for srgb in (False, True)
-    if not srgb or format in ("bc1", "bc3", "bc7")
+    if not srgb or FORMATS[format].has_srgb
 ]
+OF_DDS = [(format, srgb) for format, srgb in KINDS if FORMATS[format].dxgi]
 
 
 def random_texture(

@@ -54,7 +54,8 @@ def texture(
         paths: One picture, the faces of a cube, the layers of an array or pictures to be packed;
             last the .ktx2 or .dds to write. - is standard input or output.
         format: bc7, with settings if wanted (`smalti help bc7`), bc1, bc3, bc4 (red alone) or bc5
-            (red and green); of linear light of any range bc6h, bc6h-signed, rgba16f or rgba32f.
+            (red and green); in .ktx2 astc-4x4, astc-5x5, astc-6x6 or astc-8x8; of linear light of
+            any range bc6h, bc6h-signed, rgba16f or rgba32f.
         effort: How long to search: ultrafast, fast, medium, high or best.
         mips: Filter of the mip levels: kaiser (sharp, the default), lanczos, mitchell, triangle, box
             (plain mean, the default for light), or none for no levels.

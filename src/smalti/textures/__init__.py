@@ -6,7 +6,7 @@ texture     what a texture is, and the formats of its blocks
 prepare/    swizzle, packing, size, normals, alpha: what pictures and levels go through before
 mips        a picture to its mip levels, in linear light
 encode      pictures to a Texture, and a surface of it back to texels
-bc1_to_bc5  the formats whose codecs are other packages'
+bc1_to_bc5, astc  the formats whose codecs are other packages'
 dds, ktx2   the two file formats
 validate    what is wrong with such a file
 """

@@ -11,7 +11,7 @@ header; they are read, never written.
 import struct
 from typing import NamedTuple
 
-from smalti.errors import FormatError
+from smalti.errors import FormatError, OptionError
 from smalti.files import TEXTURE_MAGICS
 from smalti.textures.texture import (
     FORMATS,
@@ -88,7 +88,7 @@ _OTHER_FOURCC = {
     b"BC4S": "BC4_SNORM",
     b"BC5S": "BC5_SNORM",
 }
-_KNOWN = ", ".join(FORMATS)
+_KNOWN = ", ".join(name for name, known in FORMATS.items() if known.dxgi)
 
 
 class _Head(NamedTuple):
@@ -106,8 +106,13 @@ class _Head(NamedTuple):
 
 
 def write_dds(texture: Texture) -> bytes:
-    """Return the bytes of a DDS file with a DX10 header."""
+    """Return the bytes of a DDS file with a DX10 header.
+
+    Raises OptionError for a format that Direct3D does not have.
+    """
     known = FORMATS[texture.format]
+    if not known.dxgi:
+        raise OptionError(f"Direct3D has no {texture.format}; write a .ktx2 file")
     flags, caps, caps2 = _FLAGS_ALWAYS, _CAPS_TEXTURE, 0
     if known.side == 1:
         flags, size = flags | _FLAG_PITCH, texture.width * known.block_bytes

@@ -11,8 +11,8 @@ from smalti.bc7.decode import decode_image
 from smalti.bc7.encode import encode_image
 from smalti.errors import ImageError, OptionError
 from smalti.image import as_light, as_picture, to_uint8
-from smalti.textures import bc1_to_bc5, light
-from smalti.textures.mips import FILTERS, mip_strips
+from smalti.textures import astc, bc1_to_bc5, light
+from smalti.textures.mips import FILTERS, STRIP, mip_strips
 from smalti.textures.prepare import Finish, Preparation, prepared
 from smalti.textures.prepare.channels import unpremultiplied
 from smalti.textures.texture import (
@@ -53,8 +53,9 @@ def encode_texture(
             C = 1 (grey), 2 (grey + alpha), 3 (RGB) or 4 (RGBA), straight alpha. More than one is
             an array.
         format: "bc7" (RGBA); with the package quicktex also "bc1" (RGB), "bc3" (RGBA), "bc4" (red
-            alone) and "bc5" (red and green). Of linear light, of any range: "bc6h" (RGB),
-            "bc6h-signed", "rgba16f", "rgba32f"; there floats are linear, and 8 and 16 bits are
+            alone) and "bc5" (red and green), with astc-encoder-py "astc-4x4", "astc-5x5",
+            "astc-6x6" and "astc-8x8" (RGBA, for .ktx2 alone). Of linear light, of any range:
+            "bc6h" (RGB), "bc6h-signed", "rgba16f", "rgba32f"; there floats are linear, and 8 and 16 bits are
             decoded from sRGB unless srgb is False.
         effort: how long to search: ultrafast, fast, medium, high, best.
         mips: "none", or the filter of a full chain: "kaiser" (sharp), "box" (plain mean),
@@ -93,9 +94,9 @@ def encode_texture(
     # Colour under alpha 0 is seen where it is multiplied already, or where alpha is something else.
     kept = prepare.premultiply or not alpha_weighted or normal
     defaults = {"metric": "data"} if format == "bc7" and kept else {}
-    encode = _encoder(format, effort, defaults | dict(options or {}))
+    encode = _encoder(format, effort, srgb, defaults | dict(options or {}))
     count = prepare.level_count(height, width) if mips != "none" else 1
-    sizes = [level_size(height, width, level) for level in range(count)]
+    sizes, side = [level_size(height, width, level) for level in range(count)], FORMATS[format].side
     total = len(images) * sum(rows * columns for rows, columns in sizes)
     done = 0
     surfaces: list[list[bytes]] = [[] for _ in sizes]
@@ -103,12 +104,12 @@ def encode_texture(
         _check_alpha(format, image, number)
         finish = Finish(image, prepare, srgb=srgb, normal=normal)
         parts: list[list[bytes]] = [[] for _ in sizes]
-        pieces = _pieces(image, 0)
+        pieces = _pieces(image, 0, side)
         if count > 1 and FORMATS[format].light:
             smaller = light.mip_levels(
                 image, levels=count, filter=mips, alpha_weighted=alpha_weighted, edges=prepare.edges
             )
-            pieces = chain(pieces, _whole(smaller, finish))
+            pieces = chain(pieces, _whole(smaller, finish, side))
         elif count > 1:
             strips = mip_strips(
                 image,
@@ -119,7 +120,7 @@ def encode_texture(
                 edges=prepare.edges,
                 levels=count,
             )
-            whole = finish.of_whole_levels
+            whole = finish.of_whole_levels or STRIP % side
             pieces = chain(pieces, _gathered(strips, sizes, None if whole else _STRIP_TEXELS))
         for level, texels in pieces:
             parts[level].append(encode(finish(texels, level)))
@@ -188,18 +189,21 @@ def _check_alpha(format: str, image: np.ndarray, number: int) -> None:
         )
 
 
-def _whole(levels: Iterator[np.ndarray], finish: Finish) -> Iterator[tuple[int, np.ndarray]]:
+def _whole(
+    levels: Iterator[np.ndarray], finish: Finish, side: int
+) -> Iterator[tuple[int, np.ndarray]]:
     """Levels from 1 on, in pieces where that may be."""
     for level, texels in enumerate(levels, 1):
         if finish.of_whole_levels:
             yield level, texels
         else:
-            yield from _pieces(texels, level)
+            yield from _pieces(texels, level, side)
 
 
-def _pieces(texels: np.ndarray, level: int) -> Iterator[tuple[int, np.ndarray]]:
+def _pieces(texels: np.ndarray, level: int, side: int) -> Iterator[tuple[int, np.ndarray]]:
     """Whole rows of blocks of a level, from the top."""
-    rows = max(4, _STRIP_TEXELS // texels.shape[1] // 4 * 4)
+    step = max(4, side)
+    rows = max(step, _STRIP_TEXELS // texels.shape[1] // step * step)
     for top in range(0, texels.shape[0], rows):
         yield level, texels[top : top + rows]
 
@@ -239,6 +243,8 @@ def decode_surface(texture: Texture, level: int = 0, layer: int = 0, face: int =
         return decode_image(blocks, *texture.size(level))
     if FORMATS[texture.format].light:
         return light.decode(texture.format, blocks, *texture.size(level))
+    if texture.format.startswith("astc"):
+        return astc.decode(texture.format, blocks, *texture.size(level), srgb=texture.srgb)
     return bc1_to_bc5.decode(texture.format, blocks, *texture.size(level))
 
 
@@ -252,7 +258,7 @@ def _checked_srgb(format: str, srgb: bool | None, normal: bool) -> bool:
         raise OptionError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
     if normal and FORMATS[format].light:
         raise OptionError(f"{format} holds light; a normal map takes bc5 or bc7")
-    has_srgb = bool(FORMATS[format].dxgi_srgb)
+    has_srgb = FORMATS[format].has_srgb
     if srgb is None:
         return has_srgb and not normal
     if srgb and not has_srgb:
@@ -297,7 +303,9 @@ def _rgba(image: np.ndarray) -> np.ndarray:
     return rgba
 
 
-def _encoder(format: str, effort: str, options: dict[str, Any]) -> Callable[[np.ndarray], bytes]:
+def _encoder(
+    format: str, effort: str, srgb: bool, options: dict[str, Any]
+) -> Callable[[np.ndarray], bytes]:
     """uint8 (H, W, C) to the blocks of the format."""
     known = []
     if format == "bc7":
@@ -312,4 +320,7 @@ def _encoder(format: str, effort: str, options: dict[str, Any]) -> Callable[[np.
         )
     if FORMATS[format].light:
         return lambda image: light.encode(format, image, effort=effort)
+    if format.startswith("astc"):
+        of_astc = astc.encoder(format, effort=effort, srgb=srgb)
+        return lambda image: of_astc(_rgba(image))
     return lambda image: bc1_to_bc5.encode(format, _rgba(image), effort=effort)

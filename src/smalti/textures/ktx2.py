@@ -69,6 +69,10 @@ _DESCRIPTORS = {
     "bc6h": _Descriptor(133, 128, ((0, 0),), least=0.0),
     "bc6h-signed": _Descriptor(133, 128, ((0, 0),), least=-1.0),
     "bc7": _Descriptor(134, 128, ((0, 0),)),
+    "astc-4x4": _Descriptor(162, 128, ((0, 0),)),
+    "astc-5x5": _Descriptor(162, 128, ((0, 0),)),
+    "astc-6x6": _Descriptor(162, 128, ((0, 0),)),
+    "astc-8x8": _Descriptor(162, 128, ((0, 0),)),
     "rgba16f": _Descriptor(1, 16, ((0, 0), (1, 16), (2, 32), (15, 48)), least=-1.0),
     "rgba32f": _Descriptor(1, 32, ((0, 0), (1, 32), (2, 64), (15, 96)), least=-1.0),
 }

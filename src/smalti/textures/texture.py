@@ -16,12 +16,17 @@ class PixelFormat(NamedTuple):
 
     block_bytes: int
     channels: str  # what a GPU samples; it makes R, G, B that are not here 0, and A 1
-    dxgi: int  # DXGI_FORMAT
+    dxgi: int  # DXGI_FORMAT; 0: Direct3D has none
     dxgi_srgb: int
     vulkan: int  # VkFormat
     vulkan_srgb: int
     side: int = 4  # texels of a block's side; 1: texels lie as they are
     light: bool = False  # floats of any range, linear
+
+    @property
+    def has_srgb(self) -> bool:
+        """Whether there is a form whose colours are sRGB-encoded."""
+        return self.vulkan_srgb != 0
 
 
 # BC1 is Vulkan's BC1_RGBA, the one with a DXGI twin: blocks may have texels of alpha 0.
@@ -33,6 +38,10 @@ FORMATS = {
     "bc6h": PixelFormat(16, "RGB", 95, 0, 143, 0, light=True),
     "bc6h-signed": PixelFormat(16, "RGB", 96, 0, 144, 0, light=True),
     "bc7": PixelFormat(16, "RGBA", 98, 99, 145, 146),
+    "astc-4x4": PixelFormat(16, "RGBA", 0, 0, 157, 158),
+    "astc-5x5": PixelFormat(16, "RGBA", 0, 0, 161, 162, side=5),
+    "astc-6x6": PixelFormat(16, "RGBA", 0, 0, 165, 166, side=6),
+    "astc-8x8": PixelFormat(16, "RGBA", 0, 0, 171, 172, side=8),
     "rgba16f": PixelFormat(8, "RGBA", 10, 0, 97, 0, side=1, light=True),
     "rgba32f": PixelFormat(16, "RGBA", 2, 0, 109, 0, side=1, light=True),
 }
@@ -65,7 +74,7 @@ class Texture:
         check_shape(self.height, self.width, self.layers, self.faces, len(self.levels))
         if self.format not in FORMATS:
             raise FormatError(f"unknown format {self.format!r}; known: {', '.join(FORMATS)}")
-        if self.srgb and not FORMATS[self.format].dxgi_srgb:
+        if self.srgb and not FORMATS[self.format].has_srgb:
             raise FormatError(f"{self.format} has no sRGB form, its texels are linear")
         for level, data in enumerate(self.levels):
             expected = self.surface_bytes(level) * self.layers * self.faces
