@@ -219,3 +219,37 @@ def test_every_option_writes_a_valid_file_that_others_read(smalti_, arguments, s
         with Image.open(name) as opened:
             assert opened.size == (texture.width, texture.height)
             np.testing.assert_array_equal(opened.convert("RGBA"), decode_surface(texture))
+
+
+def test_view_draws_a_surface_a_channel_an_error(smalti_, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    cube = TEXTURES["cubes"]()
+    Path("sky.dds").write_bytes(write_texture(cube, ".dds"))
+    assert smalti_("view", "sky.dds", "--level", "1", "--layer", "1", "--face", "ny")[0] == 0
+    np.testing.assert_array_equal(smalti.load("sky.view.png"), decode_surface(cube, 1, 1, 3))
+    code, _, err = smalti_("view", "sky.dds")
+    assert (code, "sky.view.png exists" in err) == (1, True)
+    smalti.save(make_picture(4, 8, 8), "a.png")
+    assert smalti_("view", "a.png", "--channel", "a", "--out", "alpha.png")[0] == 0
+    np.testing.assert_array_equal(smalti.load("alpha.png"), make_picture(4, 8, 8)[..., 3])
+    assert smalti_("view", "a.png", "--against", "a.png", "--out", "none.png")[0] == 0
+    assert not smalti.load("none.png")[..., :3].any()
+    assert "the texture's go from 0 to 3" in smalti_("view", "sky.dds", "--level", "9")[2]
+    assert "a.png is no texture" in smalti_("view", "a.png", "--level", "1")[2]
+    assert "unknown face 'up'" in smalti_("view", "sky.dds", "--face", "up")[2]
+    light = TEXTURES["light"]()
+    Path("l.ktx2").write_bytes(write_texture(light, ".ktx2"))
+    for stops in ("-3", "0"):
+        assert smalti_("view", "l.ktx2", "--exposure", stops, "--out", f"l{stops}.png")[0] == 0
+    assert smalti.load("l-3.png")[..., :3].mean() < smalti.load("l0.png")[..., :3].mean() - 20
+
+
+def test_view_opens_a_window_where_there_is_a_screen(smalti_, monkeypatch):
+    opened = []
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(Image.Image, "show", lambda picture: opened.append(picture))
+    smalti.save(make_picture(3, 8, 12), "a.png")
+    assert smalti_("view", "a.png") == (0, "", "")
+    assert [picture.size for picture in opened] == [(12, 8)]

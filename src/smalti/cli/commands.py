@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "list": "smalti.cli.list:list_",
     "metrics": "smalti.cli.metrics:metrics",
     "diff": "smalti.cli.diff:diff",
+    "view": "smalti.cli.view:view",
     "bench": "smalti.cli.bench:bench",
     "compare": "smalti.cli.compare:compare",
     "train": "smalti.cli.train:train",

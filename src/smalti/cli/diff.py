@@ -53,7 +53,7 @@ def diff(
         check_new(heat, force=force)
     failures, drawn = 0, False
     for number, x, y in _pairs(original, picture, level, exposure):
-        found, errors = _compared(x, y)
+        found, errors = compared(x, y)
         if heat is not None and not drawn:
             streams.save(heat_map(errors), heat, heat.suffix)
             drawn = True
@@ -83,7 +83,7 @@ def heat_map(errors: "np.ndarray") -> "np.ndarray":
     return np.rint(255 * steps.clip(0, 1)).astype(np.uint8)
 
 
-def _compared(x: "np.ndarray", y: "np.ndarray") -> tuple[Any, "np.ndarray"]:
+def compared(x: "np.ndarray", y: "np.ndarray") -> tuple[Any, "np.ndarray"]:
     """The metrics, and the largest error of each texel."""
     import numpy as np
 
@@ -122,15 +122,16 @@ def _drawn(texture: Any, level: int, exposure: float) -> "np.ndarray":
     """All layers and faces of a level, below each other: uint8 `H W C`."""
     import numpy as np
 
+    places = [(layer, face) for layer in range(texture.layers) for face in range(texture.faces)]
+    return np.concatenate([drawn(texture, level, *place, exposure) for place in places])
+
+
+def drawn(texture: Any, level: int, layer: int, face: int, exposure: float) -> "np.ndarray":
+    """One surface as a picture: uint8 `H W C`, straight alpha, light tone-mapped."""
     from smalti.image import to_uint8, tone_map
     from smalti.textures import FORMATS, decode_surface, straight
 
     known = FORMATS[texture.format]
     channels = {"R": 1, "RG": 3, "RGB": 3, "RGBA": 4}[known.channels]
-    parts = []
-    for layer in range(texture.layers):
-        for face in range(texture.faces):
-            texels = straight(texture, decode_surface(texture, level, layer, face))
-            texels = texels[..., :channels]
-            parts.append(to_uint8(tone_map(texels, exposure=exposure)) if known.light else texels)
-    return np.concatenate(parts)
+    texels = straight(texture, decode_surface(texture, level, layer, face))[..., :channels]
+    return to_uint8(tone_map(texels, exposure=exposure)) if known.light else texels
