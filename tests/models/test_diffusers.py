@@ -249,3 +249,11 @@ def test_pictures_to_pictures_with_flow_matching():
     changed = again(image=drawn, strength=0.5, **prompt).images[0]
     assert changed.size == (96, 64)
     assert np.asarray(changed).std() > 0
+
+
+def test_both_names_of_the_type_and_no_option_swallowed():
+    for name in ("dtype", "torch_dtype"):
+        adapter = AutoencoderSmalti.from_pretrained("rgba-boxes", **{name: torch.bfloat16})
+        assert adapter.dtype == torch.bfloat16
+    with pytest.raises(OptionError, match="which alone takes colour, revision"):
+        AutoencoderSmalti.from_pretrained("rgba-boxes", colour=1, revision="x")

@@ -248,3 +248,12 @@ def test_ids_that_powershell_redirected_are_read(tmp_path, encoding):
         path = tmp_path / f"a{suffix}"
         path.write_bytes(text.encode(encoding))
         assert files.read(path).ids == [3, 4, 5]
+
+
+def test_models_are_compiled_in_one_graph():
+    """Checks of values would be breaks; compiled models do without."""
+    model = FsqAutoencoder(FsqConfig(levels=(3, 3), width=8, blocks=1)).eval()
+    x, tokens = torch.zeros(1, 3, 8, 8), torch.zeros(1, 4, 4, dtype=torch.int64)
+    for function, argument in ((model.encode, x), (model.decode, tokens), (model, x)):
+        compiled = torch.compile(function, fullgraph=True, backend="eager")
+        assert torch.equal(compiled(argument), function(argument))

@@ -476,3 +476,33 @@ def test_a_prompt_that_ends_with_a_picture_draws_another():
     assert drawn[-1] == vocabulary.end
     after = processor(torch.tensor([drawn]), scores)[0]
     assert after.isfinite().nonzero().flatten().tolist() == [vocabulary.end]
+
+
+@pytest.mark.parametrize("make", [llama, tied_llama, gemma])
+def test_grafted_models_are_pickled_and_copied(make, tmp_path):
+    model, tokenizer, vocabulary = grafted(make)
+    ids = mixed_ids(tokenizer, vocabulary)
+    with torch.no_grad():
+        expected = model(ids).logits
+        torch.save(model, tmp_path / "model.pt")
+        loaded = torch.load(tmp_path / "model.pt", weights_only=False)
+        for other in (loaded, copy.deepcopy(model)):
+            assert type(other) is type(model)
+            assert torch.equal(other(ids).logits, expected)
+            rows = other.get_input_embeddings().images
+            assert other.get_output_embeddings().images[0] is rows
+
+
+def test_where_files_come_from_is_asked_of_the_config_too(tmp_path):
+    model, _, _ = grafted()
+    model.save_pretrained(tmp_path / "inner")
+    loaded = smalti.tokens.from_pretrained(tmp_path, subfolder="inner", local_files_only=True)
+    assert loaded.config.vocab_size == model.config.vocab_size
+
+
+def test_resizing_to_another_multiple_is_refused_and_to_the_same_size_is_nothing():
+    model, _, _ = grafted()
+    total = model.config.vocab_size
+    assert model.resize_token_embeddings(total, mean_resizing=False) is not None
+    with pytest.raises(OptionError, match="before grafting"):
+        model.resize_token_embeddings(total, pad_to_multiple_of=total - 1)

@@ -101,7 +101,8 @@ class AutoencoderSmalti(ModelMixin, ConfigMixin):
         cls,
         name: str | Path,
         *,
-        torch_dtype: torch.dtype = torch.float32,
+        torch_dtype: torch.dtype | None = None,
+        dtype: torch.dtype | None = None,
         statistics: Statistics | None = None,
         **options: Any,
     ) -> Self:
@@ -109,19 +110,25 @@ class AutoencoderSmalti(ModelMixin, ConfigMixin):
 
         Args:
             name: whatever `smalti.load_model` takes, or a folder that `save_pretrained` wrote.
-            torch_dtype: of the weights and all results.
+            torch_dtype, dtype: of the weights and all results, float32 by default; two names of one.
             statistics: of the latents; by default as measured for the bundled weights
                 (`latents.MEASURED`), and on the bundled pictures for others.
             options: of diffusers, for a folder of diffusers (subfolder, ...).
 
         Raises:
             WeightsError: no such weights, or weights of no model of ours.
-            OptionError: weights of a model that is no autoencoder of cells.
+            OptionError: weights of a model that is no autoencoder of cells, or an option of
+                diffusers for other weights than those in its own form.
         """
+        torch_dtype = torch_dtype or dtype or torch.float32
         if (Path(name) / options.get("subfolder", "") / cls.config_name).is_file():
             stored = cls.load_config(name, **options)
             if stored.get("_class_name") == cls.__name__:
                 return super().from_pretrained(name, torch_dtype=torch_dtype, **options)
+        if options:
+            raise OptionError(
+                f"{name} is no folder of diffusers, which alone takes {', '.join(sorted(options))}"
+            )
         model = load(name)
         check_autoencoder(model, "the adapter for diffusers")
         statistics = statistics or statistics_of(model, weights.sha256(weights.find(name)))

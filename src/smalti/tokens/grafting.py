@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 PREFIX = "Grafted"
+OF_PLACE = (  # options of `from_pretrained` that say where files come from: of the config's too
+    *("subfolder", "revision", "token", "cache_dir", "local_files_only", "force_download"),
+    *("proxies", "trust_remote_code"),
+)
 FLAT = "flat"  # the form of a model whose rows are written out
 
 
@@ -88,7 +92,8 @@ def from_pretrained(folder: str | Path, **arguments: Any) -> "PreTrainedModel":
         OptionError: a model without image vocabulary, or of an architecture that transformers does
             not have.
     """
-    config = transformers.AutoConfig.from_pretrained(folder)
+    where = {name: value for name, value in arguments.items() if name in OF_PLACE}
+    config = transformers.AutoConfig.from_pretrained(folder, **where)
     settings = getattr(config, CONFIG_KEY, None)
     if settings is None:
         raise OptionError(f"{folder} has no image vocabulary; smalti.tokens.graft gives it one")
@@ -163,13 +168,17 @@ class GraftedModel(nn.Module):
         _attach(self, vocabulary, rows.to(self.get_input_embeddings().weight.dtype))
         assert self.config.vocab_size == total
 
-    def resize_token_embeddings(self, new_num_tokens: int | None = None, *_: Any) -> nn.Embedding:
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, *_: Any, **options: Any
+    ) -> nn.Embedding:
         """The image rows come last: text cannot grow behind them.
 
         Raises:
             OptionError: another size than the present one.
         """
-        if new_num_tokens not in (None, self.config.vocab_size):
+        multiple = options.get("pad_to_multiple_of")
+        padded = multiple and (new_num_tokens or self.config.vocab_size) % multiple
+        if new_num_tokens not in (None, self.config.vocab_size) or padded:
             raise OptionError(
                 f"{new_num_tokens} ids for a grafted model of {self.config.vocab_size}; "
                 "add text tokens and resize before grafting"
@@ -198,4 +207,14 @@ def grafted_class(plain: type) -> type:
 
 @lru_cache
 def _grafted(mixin: type, plain: type) -> type:
-    return type(PREFIX + plain.__name__, (mixin, plain), {"plain": plain, "__doc__": mixin.__doc__})
+    def reduced(self: nn.Module) -> tuple[Any, ...]:
+        """For pickle and deepcopy: a class made here is found by what it was made of."""
+        return _unfilled, (mixin, plain), self.__dict__
+
+    content = {"plain": plain, "__doc__": mixin.__doc__, "__reduce__": reduced}
+    return type(PREFIX + plain.__name__, (mixin, plain), content)
+
+
+def _unfilled(mixin: type, plain: type) -> nn.Module:
+    cls = _grafted(mixin, plain)
+    return cls.__new__(cls)

@@ -59,7 +59,8 @@ def from_index(index: Int[Tensor, "B ..."], levels: tuple[int, ...]) -> Int[Tens
     Raises:
         ValueError: if an index lies outside the codebook.
     """
-    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < codebook_size(levels):
+    checked = index.numel() and not torch.compiler.is_compiling()
+    if checked and not 0 <= int(index.min()) <= int(index.max()) < codebook_size(levels):
         raise ValueError(
             f"indices {int(index.min())} .. {int(index.max())} outside "
             f"the codebook 0 .. {codebook_size(levels) - 1}"
