@@ -506,3 +506,43 @@ def test_resizing_to_another_multiple_is_refused_and_to_the_same_size_is_nothing
     assert model.resize_token_embeddings(total, mean_resizing=False) is not None
     with pytest.raises(OptionError, match="before grafting"):
         model.resize_token_embeddings(total, pad_to_multiple_of=total - 1)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_adapters_of_all_linear_leave_image_rows_alone():
+    """PEFT puts them on every `nn.Linear` but the head: merging would move the pictures' logits."""
+    model, tokenizer, vocabulary = grafted()
+    images = model.get_input_embeddings().images
+    assert not any(isinstance(part, torch.nn.Linear) for part in images.modules())
+    peft = pytest.importorskip("peft")
+    adapted = peft.get_peft_model(model, peft.LoraConfig(target_modules="all-linear"))
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    ids = mixed_ids(tokenizer, vocabulary)
+    with torch.no_grad():
+        before = adapted(ids).logits
+        after = adapted.merge_and_unload()(ids).logits
+    assert (after - before).abs().max() < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:Model has `tie:UserWarning")
+@pytest.mark.parametrize("saved", ["images", "embed_tokens"])
+@pytest.mark.parametrize("make", [llama, gemma])
+def test_peft_trains_the_rows_that_the_head_reads(make, saved):
+    """`modules_to_save` copies a module: logits follow the copy, and merging changes nothing."""
+    peft = pytest.importorskip("peft")
+    model, tokenizer, vocabulary = grafted(make)
+    ids = mixed_ids(tokenizer, vocabulary)
+    settings = peft.LoraConfig(target_modules=["q_proj"], modules_to_save=[saved])
+    adapted = peft.get_peft_model(model, settings)
+    adapted(ids).logits[..., vocabulary.text_size :].square().mean().backward()
+    controls = {n: p for n, p in adapted.named_parameters() if n.endswith("controls")}
+    trained = [p for n, p in controls.items() if "modules_to_save" in n]
+    assert trained[0].grad.abs().max() > 0
+    with torch.no_grad():
+        before = adapted(ids).logits
+        trained[0].add_(1)
+        moved = adapted(ids).logits
+        assert (moved - before)[..., vocabulary.start :].abs().max() > 0.1
+        assert (adapted.merge_and_unload()(ids).logits - moved).abs().max() < 1e-3

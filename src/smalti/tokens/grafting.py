@@ -1,6 +1,7 @@
 """Surgery on a Hugging Face causal language model: its text weights stay, pictures come beside."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -212,7 +213,26 @@ def _grafted(mixin: type, plain: type) -> type:
         return _unfilled, (mixin, plain), self.__dict__
 
     content = {"plain": plain, "__doc__": mixin.__doc__, "__reduce__": reduced}
+    if mixin is GraftedModel:
+        content["forward"] = _tied(plain.forward)
     return type(PREFIX + plain.__name__, (mixin, plain), content)
+
+
+def _tied(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A model's forward, after its head has been told which rows the embedding uses now.
+
+    Whoever trains a copy of them (PEFT's `modules_to_save`) puts it in the embedding's place.
+    """
+
+    @wraps(forward)
+    def tied(self: "PreTrainedModel", *arguments: Any, **named: Any) -> Any:
+        rows = self.get_input_embeddings().images
+        for part in self.get_output_embeddings().modules():
+            if isinstance(part, GraftedHead) and part.images[0] is not rows:
+                part.images = (rows,)
+        return forward(self, *arguments, **named)
+
+    return tied
 
 
 def _unfilled(mixin: type, plain: type) -> nn.Module:

@@ -76,8 +76,8 @@ class MlpRows(ImageRows):
 
     def __init__(self, levels: tuple[int, ...], width: int, features: int) -> None:
         super().__init__(levels, width)
-        self.inner = nn.Linear(len(levels), features)
-        self.outer = nn.Linear(features, width)
+        self.inner = Affine(len(levels), features)
+        self.outer = Affine(features, width)
 
     def embed(self, codes: Int[Tensor, "..."]) -> Float[Tensor, "... width"]:
         return self.outer(self._features(code_vectors(codes, self.levels)))
@@ -101,6 +101,20 @@ class MlpRows(ImageRows):
 
     def _features(self, v: Float[Tensor, "... D"]) -> Float[Tensor, "... features"]:
         return F.silu(self.inner(v.to(self.inner.weight.dtype)))
+
+
+class Affine(nn.Module):
+    """W x + b, and no `nn.Linear`: adapters of "all-linear" would be put here, and the logits, which
+    go through the weights themselves, would read past them."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+
+    def forward(self, x: Float[Tensor, "... inputs"]) -> Float[Tensor, "... outputs"]:
+        return F.linear(x, self.weight, self.bias)
 
 
 class FreeRows(ImageRows):
