@@ -1,39 +1,19 @@
-// The context model in training: bits of grid values, and the gradients of those bits.
-//
-//   12 + 5 values -dense, ReLU-> 16 -dense, ReLU-> 16 -dense-> mean, log of the inverse width
+// The context model (context.h) in training: bits of grid values, and the gradients of those bits.
 //
 // Nodes of a row in lanes, SEGMENT of them at a time. The floor: 560 multiply-adds a node forwards,
 // three times that with the gradients, and three exponentials and a logarithm.
 
-#include "dense.h"
+#include "context.h"
 #include "kernel.h"
 
 namespace smalti::SMALTI_ISA {
 
 namespace {
 
-constexpr int NEAR = 12, COARSE = 5, INPUTS = NEAR + COARSE, HIDDEN = 16, OUTPUTS = 2;
-constexpr int REACH = 3; // of NEAR_PLACES, up, left and right
-// (row, column) of the values that a node looks at, and of those of the coarser grid
-constexpr int NEAR_PLACES[NEAR][2] = {{0, -1},  {-1, 0}, {-1, -1}, {-1, 1}, {0, -2}, {-2, 0},
-                                      {-1, -2}, {-1, 2}, {-2, -1}, {-2, 1}, {0, -3}, {-3, 0}};
-constexpr int COARSE_PLACES[COARSE][2] = {{0, 0}, {0, -1}, {0, 1}, {-1, 0}, {1, 0}};
 constexpr int SEGMENT = 128; // nodes: all that they need, gradients included, is 65 KB
-
-// Where the parameters lie, one array behind the other.
-constexpr int W1 = 0, B1 = W1 + HIDDEN * INPUTS, W2 = B1 + HIDDEN, B2 = W2 + HIDDEN * HIDDEN,
-              W3 = B2 + HIDDEN, B3 = W3 + OUTPUTS * HIDDEN, PARAMETERS = B3 + OUTPUTS;
 
 constexpr int MARGIN = 16; // numbers of a row before the first node's; whole vectors
 constexpr int ROOM = SEGMENT + 3 * MARGIN; // of a row with what lies on either side of its nodes
-
-struct Grid {
-  int64_t offset, width, top, left, height, columns; // the box in it
-};
-struct Piece {
-  Grid own, coarse;
-  int64_t shift;
-};
 
 // Of a row of a box, the columns first - REACH .. first + count + REACH - 1 that lie in it: as
 // places in a row of ROOM, whose MARGIN-th is column `first`.
@@ -44,10 +24,6 @@ struct Span {
       : from(greatest(first - REACH, 0)), to(least(first + count + REACH, grid.columns)),
         at(from - first + MARGIN) {}
 };
-
-SIMD_INLINE int64_t place(const Grid &grid, int64_t row, int64_t column) {
-  return grid.offset + (grid.top + row) * grid.width + grid.left + column;
-}
 
 // `nodes` values of a row and those in reach on either side; 0 where there are none.
 SIMD_INLINE void read_row(const Grid &grid, const float *values, int64_t row, Span span, int nodes,
@@ -75,33 +51,6 @@ void add_row(const Grid &grid, float *gradient, int64_t row, Span span, const fl
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) store(target + i, load(target + i) + load(source + i));
   if (i < n) store_first(target + i, load_first(target + i, n - i) + load(source + i), n - i);
-}
-
-struct Cost {
-  vfloat nats, by_distance, by_log;
-};
-
-// Nats of a value at `distance` from the mean, and the derivatives. With u the inverse width: mass
-// of [d - 1/2, d + 1/2] under u / 2 exp(-u |t|).
-SIMD_INLINE Cost cost(vfloat distance, vfloat log_inverse) {
-  const vfloat zero(0.0f), half(0.5f), one(1.0f), lowest(-6.0f), highest(4.0f);
-  const vmask inside = (log_inverse > lowest) & (log_inverse < highest);
-  const vfloat u = exp(min(max(log_inverse, lowest), highest));
-  const vfloat d = abs(distance);
-  const vmask central = d < half;
-  // exp(-|d - 1/2| u) within, exp(-u) outside
-  const vfloat near = exp(-select(central, half - d, one) * u), far = exp(-(d + half) * u);
-  const vfloat mass = select(central, one - half * (near + far), half * (one - near));
-  const vfloat each = one / mass;
-  const vfloat outside = (d - half) * u;
-  Cost found;
-  found.nats = select(central, zero, outside) - log(mass);
-  const vfloat by_d = select(central, half * u * (near - far) * each, u);
-  const vfloat by_u = select(central, -half * ((half - d) * near + (half + d) * far) * each,
-                             (d - half) - half * near * each);
-  found.by_distance = select(distance >= zero, by_d, -by_d);
-  found.by_log = select(inside, by_u * u, zero);
-  return found;
 }
 
 struct alignas(64) Work {
@@ -245,6 +194,13 @@ double piece_nats(const smalti_fits_rate_args &args, const Piece &piece, vfloat 
               SEGMENT, Relu{});
       forward(network + W3, network + B3, OUTPUTS, HIDDEN, nodes, work.h2[0], SEGMENT, work.out[0],
               SEGMENT);
+      if (args.mean) {
+        const int64_t at = place(piece.own, row, first);
+        for (int64_t p = 0; p < count; p += LANES) {
+          store_first(args.mean + at + p, load(work.out[0] + p), count - p);
+          store_first(args.log_inverse + at + p, load(work.out[1] + p), count - p);
+        }
+      }
       total += double(charge(work, nodes, count, factor));
       if (!args.gradient) continue;
       back(work, nodes, network, lanes);
@@ -270,9 +226,7 @@ KERNEL(fits_rate) {
         store(lanes + i, vfloat(0.0f));
       double nats = 0;
       for (int64_t p = args.first_piece[stream]; p < args.first_piece[stream + 1]; ++p) {
-        Piece piece;
-        __builtin_memcpy(&piece, args.pieces + p * SMALTI_FITS_PIECE, sizeof piece);
-        nats += piece_nats(args, piece, factor, lanes);
+        nats += piece_nats(args, piece_of(args.pieces, p), factor, lanes);
       }
       args.bits[stream] = nats * bits;
     }

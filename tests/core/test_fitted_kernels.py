@@ -7,7 +7,7 @@ array, and in single numbers of it.
 import numpy as np
 import pytest
 
-from smalti.fits.picture import context, reference, synthesis, upsample, values
+from smalti.fits.picture import context, reference, rounding, synthesis, upsample, values
 from smalti.fits.picture.canvas import Canvas
 from smalti.fits.picture.fit import Fit
 from smalti.fits.picture.layout import Layout
@@ -293,3 +293,50 @@ def test_bands_do_not_change_what_is_added_up():
     arrays = doubles(fit, seen)
     drawn = reference.picture(arrays[0], fit.layout, grouped(arrays[1:])).clip(0, 1)
     assert error == pytest.approx(float(np.square(drawn - fit.image).sum()), rel=1e-4)
+
+
+def test_what_bits_change_with_a_value():
+    fit, seen = fit_of(40, 70, levels=(6, 5, 4, 3, 2, 1, 1, 0))  # tiles beside the common stream
+    whole, network = np.rint(seen), fit.network.parts[2]
+    change = np.random.default_rng(2).integers(-2, 3, whole.size).astype(np.float32)
+
+    def more():
+        expected = context.Expected.of(whole, fit.layout, network, 1)
+        return expected.mean, expected.bits_more(whole, change, fit.layout, network, 1)
+
+    found = on_every_build(more)[1]
+    bits = context.Expected.of(whole, fit.layout, network, 1).bits(whole)
+    assert bits.sum() == pytest.approx(fit.rate(whole, fit.network), rel=1e-5)
+    assert (found[change == 0] == 0).all()
+    before = reference.bits(whole.astype(np.float64), fit.layout, fit.network.groups)
+    for grid in range(len(fit.layout.levels)):
+        for place in range(fit.layout.offsets[grid], fit.layout.offsets[grid + 1], 97):
+            moved = whole.astype(np.float64)
+            moved[place] += change[place]
+            after = reference.bits(moved, fit.layout, fit.network.groups)
+            assert found[place] == pytest.approx(after - before, abs=1e-4)
+    expected = context.Expected.of(whole, fit.layout, network, 3)
+    assert (expected.bits_more(whole, change, fit.layout, network, 3) == found).all()
+
+
+@pytest.mark.parametrize("levels", [LEVELS, (4, 3, 2, 2, 1, 1), (0,)])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_optimised_rounding_gains(levels, channels):
+    fit, seen = fit_of(70, 45, channels, levels)
+    for _ in range(3):
+        fit.step()
+    fit.values = seen
+
+    def loss():
+        bits = fit.rate(np.rint(fit.values), fit.network)
+        return fit.distortion(np.rint(fit.values), fit.network) + fit.lmbda * bits / (70 * 45)
+
+    before, nearest = loss(), np.rint(seen)
+    rounding.improve(fit, 2)
+    assert loss() < before
+    assert np.abs(fit.values - nearest).max() <= 2  # a round changes a value by one
+    kept = [level not in rounding.REACH for level in levels]
+    for grid, same in enumerate(kept):
+        part = slice(fit.layout.offsets[grid], fit.layout.offsets[grid + 1])
+        assert not same or (fit.values[part] == nearest[part]).all()
+    assert not any(array.any() for array in (fit._gradient, *fit._d_network.arrays))

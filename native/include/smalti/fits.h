@@ -114,10 +114,28 @@ typedef struct smalti_fits_rate_args {
   float *d_network;     /* 594; `scale` times the derivatives are added */
   float *lanes;         /* streams x 594 x 16 + 16; room to add up in */
   double *bits;         /* streams; receives the bits of each */
+  float *mean;          /* count or NULL; receives where each value's distribution lies */
+  float *log_inverse;   /* count, or NULL with mean; receives how wide it is */
   float scale;
   int32_t threads;
 } smalti_fits_rate_args;
 SMALTI_API int smalti_fits_rate(const smalti_fits_rate_args *args);
+
+/* How many bits more all values cost if one of them changes, for each that is asked for, as if no
+ * other changed. */
+typedef struct smalti_fits_change_args {
+  const float *values; /* count, of all grids */
+  const float *mean, *log_inverse; /* count; as the values are, of smalti_fits_rate */
+  const float *change; /* count; added to the value; 0: not asked for */
+  float *bits;         /* count; receives the bits more where change is not 0 */
+  int64_t count;
+  const int64_t *pieces;      /* SMALTI_FITS_PIECE numbers each */
+  const int64_t *first_piece; /* streams + 1; pieces of stream s are first_piece[s] .. [s + 1] - 1 */
+  int64_t streams;            /* the first is what the others' first pieces look at */
+  const float *network;       /* 594, as in smalti_fits_rate */
+  int32_t threads;
+} smalti_fits_change_args;
+SMALTI_API int smalti_fits_change(const smalti_fits_change_args *args);
 
 /* Planes at twice their resolution (docs/FORMAT.md, codec `fitted`, The picture). */
 typedef struct smalti_fits_double_args {
@@ -192,6 +210,7 @@ SMALTI_API int smalti_fits_distortion(const smalti_fits_distortion_args *args);
   X(fits_decode_streams)       \
   X(fits_first_probabilities)  \
   X(fits_rate)                 \
+  X(fits_change)               \
   X(fits_double)               \
   X(fits_double_back)          \
   X(fits_render)                 \

@@ -17,12 +17,22 @@ USUAL = (10, 7, 6)  # what is mostly chosen
 
 
 def write(fit: Fit) -> list[bytes]:
-    """Sections of what a fit has reached so far.
+    """Sections of what a fit has reached so far."""
+    fixed = steps_of(fit)
+    table = fit.network.context_table(fixed[-1])
+    streams = coder.encode_streams(
+        fit.layout.streams, fit.layout, table, fixed[-1], _whole(fit).astype(np.int32), fit.threads
+    )
+    return [fit.network.to_bytes(fixed), *streams]
 
-    The steps of the networks' parameters are searched, group after group: the one with the least
-    error + lambda x bits of the network and, for the context model, of the values.
+
+def steps_of(fit: Fit) -> tuple[int, ...]:
+    """Exponents of the steps of the networks' parameters in a file.
+
+    They are searched, group after group: the one with the least error + lambda x bits of the network
+    and, for the context model, of the values.
     """
-    values = np.clip(np.rint(fit.values), -coder.LIMIT, coder.LIMIT - 1).astype(np.float32)
+    values = _whole(fit)
     texels = fit.layout.height * fit.layout.width
     steps = [tried[0] for tried in TRIED]
 
@@ -36,13 +46,11 @@ def write(fit: Fit) -> list[bytes]:
     for group, tried in enumerate(TRIED):
         options = [(*steps[:group], k, *steps[group + 1 :]) for k in tried]
         steps = list(min(options, key=lambda option: loss(group, option)))
-    fixed = tuple(steps)
-    whole = values.astype(np.int32)
-    table = fit.network.context_table(fixed[-1])
-    streams = coder.encode_streams(
-        fit.layout.streams, fit.layout, table, fixed[-1], whole, fit.threads
-    )
-    return [fit.network.to_bytes(fixed), *streams]
+    return tuple(steps)
+
+
+def _whole(fit: Fit) -> np.ndarray:
+    return np.clip(np.rint(fit.values), -coder.LIMIT, coder.LIMIT - 1).astype(np.float32)
 
 
 def read(

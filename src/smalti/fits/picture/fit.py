@@ -3,8 +3,8 @@
     loss = mean squared error over texels and channels, [0, 1]  +  lambda x bits a texel
 
 In place of rounding, values are rounded softly, ever harder, with uniform noise added (a finish with
-straight-through rounding measured worse). For the last steps they are whole numbers, and only the
-networks learn on. All of the picture is in every step.
+straight-through rounding measured worse). For the last steps they are whole numbers (`rounding`), and
+only the networks learn on. All of the picture is in every step.
 
 The floor of a step. With G grids, K hidden units, C channels and s values a texel (1.58 for the default
 levels): (G + C) K + G C + 6 G multiply-adds for the texel and 560 s for its values, forwards, and three
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smalti.fits.picture import context, synthesis, upsample, values
+from smalti.fits.picture import context, rounding, synthesis, upsample, values
 from smalti.fits.picture.canvas import FEATURE, Canvas
 from smalti.fits.picture.layout import Layout
 from smalti.fits.picture.network import Network
@@ -30,7 +30,8 @@ from smalti.fits.picture.network import Network
 GRID_RATE, NETWORK_RATE, TAP_RATE = 0.25, 2e-2, 3e-3  # of Adam, falling to 0 with a cosine
 TEMPERATURES = 1.0, 0.08  # of the soft rounding, first step and last before the values are whole
 NOISE = 0.6, 0.4  # width of the uniform noise, likewise
-FINISH, FINISH_RATE = 0.1, 5e-3  # share of the steps with whole values, and Adam's rate there
+FINISH, FINISH_RATE = 0.05, 5e-3  # share of the steps with whole values, and Adam's rate there
+ROUNDS = (2, 1, 1)  # of optimised rounding, at so many moments of those steps
 
 
 class Moments:
@@ -108,6 +109,8 @@ class Fit:
         self.weight = np.ones((1, 1, 1), np.float32) if weight is None else weight
         self.lmbda, self.seed, self.done, self.steps = lmbda, seed, 0, steps
         self.whole_from = steps - int(FINISH * steps)  # the step at which values become whole
+        self.rounds = ROUNDS
+        self.rounding_lmbda = 0.0  # of optimised rounding; 0: lmbda
         network.initialise(np.random.default_rng(seed))
         self.values = np.zeros(layout.count, np.float32)
         self.canvas = Canvas(layout, network, threads)
@@ -129,8 +132,8 @@ class Fit:
         learning = self.done < self.whole_from
         if learning:
             self._soften(self.done / self.whole_from)
-        elif self.done == self.whole_from:
-            self.values = np.rint(self.values)
+        elif rounds := self.rounds_now():
+            rounding.improve(self, rounds)
             self._seen[:], self._slope[:] = self.values, 0
         channels, height, width = self.image.shape
         # all in units of the sum of squared errors
@@ -145,6 +148,12 @@ class Fit:
             self._update(0.0, rate, rate)
         self.done += 1
         return Progress(self.done, self.steps, error / (channels * height * width), bits)
+
+    def rounds_now(self) -> int:
+        """Rounds of optimised rounding in the next step: values become whole by the first."""
+        last = self.steps - self.whole_from
+        moments = {n * last // len(self.rounds): rounds for n, rounds in enumerate(self.rounds)}
+        return moments.get(self.done - self.whole_from, 0)
 
     def shorten(self, steps: int) -> None:
         """End within so many steps, all of them with whole values: when the time is up."""
@@ -161,7 +170,8 @@ class Fit:
             for name, group in (("network", self.network.arrays), ("adam", adam))
             for i, array in enumerate(group)
         }
-        numbers = np.array([self.done, self.steps, self.whole_from, self.lmbda])
+        own = self.done, self.steps, self.whole_from, self.lmbda, self.rounding_lmbda
+        numbers = np.array(own)
         return {**named, "values": self.values, "seen": self._seen, "numbers": numbers}
 
     @state.setter
@@ -169,7 +179,7 @@ class Fit:
         for key, array in self.state.items():
             if key != "numbers":
                 array[...] = state[key]
-        done, steps, whole_from, self.lmbda = state["numbers"].tolist()
+        done, steps, whole_from, self.lmbda, self.rounding_lmbda = state["numbers"].tolist()
         self.done, self.steps, self.whole_from = int(done), int(steps), int(whole_from)
         if self.done > self.whole_from:
             self._slope[:] = 0
@@ -197,6 +207,24 @@ class Fit:
         if self._weight is not None:
             error *= self._weight
         return float(error.mean(dtype=np.float64))
+
+    def slopes(
+        self, seen: np.ndarray, goal: np.ndarray, weight: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of the weighted sum of squared errors against a picture `C H W`.
+
+        By the flat values; and by the doubled features of the texels, `n H W`.
+        """
+        kept = self.image, self._weight
+        self.image, self._weight = goal, None if np.all(weight == 1) else self._whole(weight)
+        self._distortion(seen)
+        self.image, self._weight = kept
+        by_values = self._gradient.copy()
+        self._gradient[:] = 0
+        for array in self._d_network.arrays:
+            array[:] = 0
+        by_doubled = self._d_doubled
+        return by_values, by_doubled if by_doubled is None else by_doubled[..., : self.layout.width]
 
     def _rate(self, seen: np.ndarray, scale: float) -> float:
         """Bits of all values; their gradients, times `scale`, into those of values and network."""

@@ -17,10 +17,12 @@ from smalti.fits.picture.network import Network
 
 CHECKS = 40  # of the steps towards a target: how often rate or error is measured without noise
 STEER_FROM = 0.15  # of the steps: before, a fit is too far from where it will be
-GAIN = 0.8  # lambda moves by this power of the miss at each check
-UP = 0.65  # of that, where lambda rises
-CODED = 0.95  # what the last steps and the coder's learning leave of the rate, mostly
+GAIN = 0.35  # lambda moves by this power of the miss at each check: it acts on later ones, too
+# Logarithms of what a fit loses until its end of its rate, and of its error: a (1 - progress)^b
+RATE_FALLS, ERROR_FALLS = (0.9, 1.4), (0.7, 2.0)
 LAMBDAS = 1e-7, 1.0
+ROUNDS = (2, *[1] * 11)  # towards a target, of optimised rounding; each with another lambda
+ROUNDING_GAIN, FARTHEST = 3.0, 100.0  # that lambda moves by this power, so far from the fit's
 HURRY = 40  # steps with whole values after an interruption
 
 
@@ -68,13 +70,27 @@ class Session:
             lmbda=lmbda, steps=steps, weight=visible(image), seed=seed, threads=threads,
         )  # fmt: skip
         self.last: Progress | None = None
+        if target_bpp is not None or target_psnr is not None:
+            self.fit.rounds, self.fit.lmbda = ROUNDS, self._first_lmbda()
+            self.fit.whole_from = min(self.fit.whole_from, max(steps - len(ROUNDS), steps // 2))
 
     def __iter__(self) -> Iterator[Progress]:
         while self.fit.done < self.fit.steps:
             self.last = self.fit.step()
             if self.target_bpp is not None or self.target_psnr is not None:
-                self._steer()
+                if self.fit.done > self.fit.whole_from:
+                    self._steer_rounding()
+                else:
+                    self._steer()
             yield self.last
+
+    def _first_lmbda(self) -> float:
+        """What brings a photograph about to the target."""
+        if self.target_bpp is not None:
+            guess = 3e-4 * (self.target_bpp / 0.6) ** -2
+        else:
+            guess = 2e-4 * 10 ** (1.7 * (39.5 - self.target_psnr) / 10)
+        return max(min(guess, 4e-3), 1.5e-4)
 
     def _steer(self) -> None:
         """Towards the target: measure rate or error without noise, and move lambda by the miss."""
@@ -82,19 +98,33 @@ class Session:
         every = max(fit.steps // CHECKS, 1)
         if fit.done % every or not STEER_FROM * fit.steps <= fit.done <= fit.whole_from:
             return
-        whole = np.rint(fit.values)
-        if self.target_bpp is not None:
-            texels = fit.layout.height * fit.layout.width
-            bits = CODED * fit.rate(whole, fit.network)
-            bits += 8 * len(fit.network.to_bytes(file.USUAL))
-            miss = math.log(bits / (self.target_bpp * texels))
-        else:
-            miss = math.log(10 ** (-self.target_psnr / 10) / fit.distortion(whole, fit.network))
-        # values move ever less, so lambda must move more
-        gain = GAIN / (1.2 - fit.done / fit.whole_from)
-        # gently up: what a large lambda sets to 0 comes back slowly
-        moved = math.log(fit.lmbda) + gain * max(min(miss, 0.5), -0.5) * (UP if miss > 0 else 1)
+        miss = self._miss(fit.done / fit.whole_from)
+        moved = math.log(fit.lmbda) + GAIN * max(min(miss, 0.5), -0.5)
         fit.lmbda = math.exp(max(min(moved, math.log(LAMBDAS[1])), math.log(LAMBDAS[0])))
+
+    def _steer_rounding(self) -> None:
+        """The values are whole: what is left of the miss, optimised rounding takes with its own lambda."""
+        fit = self.fit
+        if not fit.rounds_now():
+            return
+        now = fit.rounding_lmbda or fit.lmbda
+        moved = now * math.exp(ROUNDING_GAIN * max(min(self._miss(), 0.5), -0.5))
+        fit.rounding_lmbda = max(min(moved, fit.lmbda * FARTHEST), fit.lmbda / FARTHEST)
+
+    def _miss(self, progress: float = 1.0) -> float:
+        """By how much the file will be too large, or too good: a logarithm.
+
+        Args:
+            progress: of the learning; 1: of a file written now.
+        """
+        fit, whole = self.fit, np.rint(self.fit.values)
+        if self.target_psnr is not None:
+            error = fit.distortion(whole, fit.network) * _left(progress, *ERROR_FALLS)
+            return math.log(10 ** (-self.target_psnr / 10) / error)
+        steps = file.steps_of(fit) if progress == 1 else file.USUAL
+        bits = fit.rate(whole, fit.network) * _left(progress, *RATE_FALLS)
+        bits += 8 * len(fit.network.to_bytes(steps))
+        return math.log(bits / (self.target_bpp * fit.layout.height * fit.layout.width))
 
     def hurry(self) -> None:
         """Bring a fit that is not at its end to one within a few steps."""
@@ -129,6 +159,10 @@ class Session:
                 f"{path} is not the state of a fit of this picture with these settings; remove it "
                 "to begin anew"
             ) from cause
+
+
+def _left(progress: float, fall: float, power: float) -> float:
+    return math.exp(-fall * (1 - progress) ** power)
 
 
 def visible(image: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from smalti.errors import OptionError
 from smalti.fits.picture import fit as on_cpu
+from smalti.fits.picture import rounding
 from smalti.fits.picture.canvas import FEATURE
 from smalti.fits.picture.fit import Fit, Progress
 from smalti.fits.picture.layout import nodes
@@ -82,8 +83,10 @@ class GpuFit(Fit):
         if learning:
             seen, slope = soften(own, *self._softness(self.done / self.whole_from))
         else:
-            if self.done == self.whole_from:
-                own.round_()
+            if rounds := self.rounds_now():
+                rounding.improve(self, rounds)  # on the CPU
+                self._upload()
+                own = self._arrays[0]
             seen, slope = own, None
         channels, height, width = self.image.shape
         network = self._grouped(self._arrays[1:])
