@@ -111,8 +111,11 @@ class Codec(ABC):
         return cls.quick or cls.settings
 
     @abstractmethod
-    def encode(self, image: "np.ndarray", options: EncodeOptions) -> list[bytes]:
-        """Sections of a picture `H W C`, uint8, uint16 or float32 in [0, 1], C one of `channels`."""
+    def encode(self, image: "np.ndarray", options: Any) -> list[bytes]:
+        """Sections of a picture `H W C`, uint8, uint16 or float32 in [0, 1], C one of `channels`.
+
+        options: of the codec's own `Options`.
+        """
 
     @abstractmethod
     def decode(self, sections: Sequence[bytes], size: Size, *, device: str = "cpu") -> "np.ndarray":

@@ -122,7 +122,8 @@ def fit_material(
     maps = checked_maps([Map(name, x.shape[2], kind_of(name)) for name, x in sizes])
     if effort not in ROUNDS:
         raise OptionError(f"no effort {effort!r}; known: {', '.join(ROUNDS)}")
-    codec = codec_for(bpp, *levels[0].shape[:2], sum(each.channels for each in maps), repeat)
+    height, width = levels[0].shape[:2]
+    codec = codec_for(bpp, height, width, sum(each.channels for each in maps), repeat)
     texture = codec.fit(
         maps,
         levels,

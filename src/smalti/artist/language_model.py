@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -103,7 +103,8 @@ class ImageLanguageModel:
 
         try:
             with without_bars():
-                model = from_pretrained(folder, dtype=torch.float32).to(device)
+                model: Any = from_pretrained(folder, dtype=torch.float32)
+                model = model.to(device)
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError, KeyError, SafetensorError) as cause:
             reason = str(cause).partition("\n")[0]
@@ -257,7 +258,8 @@ class _Reader:
     def __init__(
         self, model: "PreTrainedModel", prompt: Sequence[int], ids: Int[Tensor, "N l"]
     ) -> None:
-        self.model, self.cache = model, {}
+        self.model = model
+        self.cache: dict[str, Any] = {}
         self.unread = torch.cat([torch.tensor(prompt).expand(len(ids), -1), ids], 1)
 
     def read(self, ids: Int[Tensor, "N l"]) -> None:

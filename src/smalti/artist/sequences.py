@@ -155,13 +155,13 @@ class Sequences:
             return sequence, weights
         form = 0 if random.random() < USUAL else int(random.integers(len(self.forms[0])))
         told = random.random() >= recipe.any_caption
-        words = self.forms[label][form] if told and label != NONE else self.forms[-1][0]
-        sequence = np.concatenate([[self.bos], words, whole, [self.eos]])
+        told_by = self.forms[label][form] if told and label != NONE else self.forms[-1][0]
+        sequence = np.concatenate([[self.bos], told_by, whole, [self.eos]])
         weights = np.ones(len(sequence))
-        start = 1 + len(words)  # of the picture
+        start = 1 + len(told_by)  # of the picture
         given = start + 1  # the caption, and <img_start> with it
         if kind == COMPLETE:
             given = start + 1 + (len(whole) - 2) // 2  # the upper rows too
-            sequence[start:given] = self.cut[picture][: given - start]
+            sequence[start:given] = np.asarray(self.cut[picture][: given - start])
         weights[:given] = 0
         return sequence, weights

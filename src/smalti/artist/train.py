@@ -154,7 +154,7 @@ class LmTask:
         return LanguageStep(model, precision)
 
     def hidden(self, model: nn.Module) -> nn.Module:
-        return model.model.layers
+        return model.get_submodule("model.layers")
 
     def result(self, folder: Path) -> Path:
         return folder / MODEL
@@ -162,7 +162,7 @@ class LmTask:
     def save(self, model: transformers.PreTrainedModel, path: Path) -> None:
         """The model in float16, its words, and its picture tokenizer or that one's name."""
         bundled = self.recipe.tokenizer in weights.bundled()
-        model = model.to(torch.float16)
+        model.half()
         setattr(model.config, TOKENIZER, self.recipe.tokenizer if bundled else TOKENIZER_FILE)
         with without_bars():
             model.save_pretrained(path)
@@ -254,6 +254,6 @@ def plain_model(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         # Sequences are short: a CPU takes twice as long with the fused attention's gradient.
-        attn_implementation="eager",
+        attn_implementation="eager",  # type: ignore[call-arg]  # among its further arguments
     )
     return transformers.LlamaForCausalLM(config)

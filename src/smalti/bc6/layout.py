@@ -110,7 +110,7 @@ class Run(NamedTuple):
     channel: int
     end: int  # 0 .. 3: w, x, y, z
     first: int  # bit of the endpoint
-    count: int
+    count: int  # type: ignore[assignment]  # a field, in place of the tuple's method
 
 
 def runs(mode: Mode) -> list[Run]:

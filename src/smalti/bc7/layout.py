@@ -28,7 +28,8 @@ class Mode(NamedTuple):
     alpha: int  # per endpoint; 0: the mode is opaque
     endpoint_pbit: int  # 1: each endpoint has a lowest bit shared by its channels
     subset_pbit: int  # 1: both endpoints of a subset share that bit
-    index: int  # per texel, first set
+    # per texel, first set
+    index: int  # type: ignore[assignment]  # a field, in place of the tuple's method
     second_index: int  # per texel, second set: alpha apart from colour; 0: none
 
 

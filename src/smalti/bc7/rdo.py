@@ -53,7 +53,7 @@ def optimise(
     *,
     lagrangian: float,
     window: int = WINDOW,
-    weights: Sequence[int] = (1, 1, 1, 1),
+    weights: Sequence[float] = (1, 1, 1, 1),
 ) -> bytes:
     """Return blocks that compress better, at some cost in quality.
 

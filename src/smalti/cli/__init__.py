@@ -53,7 +53,7 @@ def _run(words: list[str]) -> int:
         from smalti.cli import machine
 
         return machine.version()
-    return _choose(COMMANDS, words, "smalti", import_module("smalti").__doc__)
+    return _choose(COMMANDS, words, "smalti", import_module("smalti").__doc__ or "")
 
 
 def _choose(commands: dict[str, str], words: list[str], name: str, about: str) -> int:
@@ -72,7 +72,7 @@ def _choose(commands: dict[str, str], words: list[str], name: str, about: str) -
 
     found = load(commands[chosen])
     if isinstance(found, ModuleType):
-        return _choose(found.COMMANDS, rest, f"{name} {chosen}", found.__doc__)
+        return _choose(found.COMMANDS, rest, f"{name} {chosen}", found.__doc__ or "")
     from smalti.cli import arguments
 
     return arguments.run(found, rest, f"{name} {chosen}")

@@ -128,7 +128,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         return textwrap.indent("\n\n".join(filled), indent)
 
 
-_LAYOUT = {"formatter_class": _Formatter, "allow_abbrev": False}
+_LAYOUT: dict[str, Any] = {"formatter_class": _Formatter, "allow_abbrev": False}
 
 
 def _usage(name: str, signature: inspect.Signature) -> str:

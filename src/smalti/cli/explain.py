@@ -9,6 +9,8 @@ from smalti.extras import need_torch
 from smalti.files import check_new, write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from matplotlib.figure import Figure
 
@@ -75,10 +77,11 @@ def explain(
         raise OptionError(f"a latent of {large} cells a side; 0 is for none")
     suffix = ".svg" if svg else ".png"
     out = out or Path("smalti-explain") / subject
-    for figure in sorted(out.glob(f"*{suffix}")):
-        check_new(figure, force=force)
+    for earlier in sorted(out.glob(f"*{suffix}")):
+        check_new(earlier, force=force)
     from smalti.explain import drawing
 
+    figures: Iterable[tuple[str, Figure | str]]
     if picture is None:
         figures = _of_models(models, data, large if subject == "sizes" else None, seed)
     elif subject == "textures":
@@ -98,7 +101,7 @@ def explain(
 
 def _bc7(
     picture: "np.ndarray", block: str | None, effort: str, name: str
-) -> list[tuple[str, "Figure | str"]]:
+) -> "Iterable[tuple[str, Figure | str]]":
     from smalti.explain import bc7
 
     chosen = None if block is None else bc7.parse_block(block)

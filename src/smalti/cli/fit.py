@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from smalti.cli import live as watching
 from smalti.cli import measured, paths, show, streams
@@ -120,9 +120,11 @@ def fit(
 
 def _chosen(
     text: str, quality: float | None, given: dict, texture: bool
-) -> tuple["Codec", "EncodeOptions"]:
+) -> tuple[Any, "EncodeOptions"]:
+    """The codec, which has a `session`, and its options."""
     from smalti import api
 
+    codec: Any
     codec, settings = api.resolve(text, quality)
     if not hasattr(codec, "session"):
         raise OptionError(f"{codec.name} is not fitted step by step; smalti encode runs it")

@@ -57,6 +57,7 @@ class StateFile:
         Raises:
             OptionError: it is of another picture, other settings or another release, or damaged.
         """
+        assert self.path is not None  # `exists` said so
         try:
             with zipfile.ZipFile(self.path) as archive:
                 damaged = archive.testzip()

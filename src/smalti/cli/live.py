@@ -84,7 +84,7 @@ class Line:
     def __init__(self, keys: "Keys | None" = None) -> None:
         self._keys = keys
         self._again = sys.stderr.isatty()
-        self._said = -show.SECONDS_BETWEEN_LINES
+        self._said: float = -show.SECONDS_BETWEEN_LINES
         self._open = False
 
     @property

@@ -62,7 +62,9 @@ def extras() -> tuple[list[str], list[str]]:
             packages.setdefault(extra[1], []).append(requirement.strip())
 
     def is_here(requirement: str) -> bool:
-        package, others = re.match(r"([\w.-]+)(?:\[([\w,-]+)\])?", requirement).groups()
+        name = re.match(r"([\w.-]+)(?:\[([\w,-]+)\])?", requirement)
+        assert name, requirement
+        package, others = name.groups()
         if package == "smalti":
             return all(is_here(each) for extra in others.split(",") for each in packages[extra])
         try:

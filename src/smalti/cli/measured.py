@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 def size(count: int, shape: tuple[int, ...]) -> tuple[str, dict[str, object]]:
     """Bytes, and bits a texel of a picture `H W ...`, in words and by name."""
     bpp = 8 * count / (shape[0] * shape[1])
-    facts = {"bytes": count, "bpp": round(bpp, 4), "width": shape[1], "height": shape[0]}
+    facts: dict[str, object] = {
+        "bytes": count,
+        "bpp": round(bpp, 4),
+        "width": shape[1],
+        "height": shape[0],
+    }
     return f"{count:,} bytes, {bpp:.3f} bpp", facts
 
 
@@ -52,7 +57,8 @@ def light(
     x_hat = draw()[..., :3]
     colours = np.broadcast_to(x[..., : 3 if x.shape[2] >= 3 else 1], x_hat.shape)
     error = log_rmse(colours, x_hat)
-    text, facts = f", log2 RMSE {error:.4f}", {"log2_rmse": round(error, 5)}
+    text = f", log2 RMSE {error:.4f}"
+    facts: dict[str, object] = {"log2_rmse": round(error, 5)}
     if metrics:
         found = multi_exposure_psnr(colours, x_hat)
         text, facts = f"{text}, mPSNR {decibels(found)}", facts | {"mpsnr": round(found, 3)}

@@ -86,7 +86,7 @@ class Bar:
         self._drawn.update(self._tasks[key], completed=done, total=total, description=text)
 
     def remove(self, key: str) -> None:
-        if key in self._tasks:
+        if self._drawn and key in self._tasks:
             self._drawn.remove_task(self._tasks.pop(key))
 
 

@@ -1,6 +1,7 @@
 """Tables on standard output, as wide as the terminal and no wider."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from smalti.cli.arguments import columns
@@ -12,7 +13,7 @@ COSTS = ("parameters", "GFLOP", "ms", "GFLOP/s", "peak MB")
 
 
 def plain(
-    heads: tuple[str, ...], rows: list[tuple[str, ...]], *, numbers: tuple[str, ...] = ()
+    heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, numbers: tuple[str, ...] = ()
 ) -> str:
     """Lines of a table; the last column alone is broken where the terminal ends.
 

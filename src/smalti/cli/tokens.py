@@ -175,7 +175,7 @@ def untokens(
         show.error(f"{ids}: {problem}")
     if not found.indices.numel():
         return 1
-    size = (None, None)
+    size: tuple[int | None, int | None] = (None, None)
     if tuple(found.indices.shape) == (held.rows, held.columns):
         size = (held.height, held.width)
     x = coding.decode_picture(model, found.indices, height=size[0], width=size[1])

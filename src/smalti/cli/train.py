@@ -4,6 +4,7 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from smalti.cli import show
 
@@ -65,7 +66,7 @@ def train(
     from smalti.train import recipes
     from smalti.train.loop import Interrupted, Options
 
-    short = {"steps": steps, "batch": batch, "seed": seed}
+    short: dict[str, Any] = {"steps": steps, "batch": batch, "seed": seed}
     given = {field: value for field, value in short.items() if value is not None}
     chosen = dataclasses.replace(recipes.recipe_of(recipe, set), **given)
     run_recipe = recipes.runner_of(chosen)

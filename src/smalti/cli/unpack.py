@@ -104,7 +104,7 @@ def _arrays(file: Path, target: Path, weights: Path | None, *, force: bool) -> i
 
     found = api.arrays(streams.read(file), weights=weights)
     written = io.BytesIO()
-    np.savez_compressed(written, **found)
+    np.savez_compressed(written, allow_pickle=False, **found)
     streams.write(target, written.getvalue())
     names = f"{streams.input_name(file)} -> {streams.output_name(target)}"
     show.note(f"{names}: {len(written.getvalue()):,} bytes", target)

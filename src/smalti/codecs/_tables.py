@@ -11,7 +11,7 @@ feature (docs/ENTROPY.md).
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -53,6 +53,12 @@ class TextureCodec(Codec):
     Options: ClassVar[type[EncodeOptions]] = TextureOptions
     Texture: ClassVar[type[TextureConfig]]
     recipes: ClassVar[Mapping[str, tuple[Recipe, Mapping[str, int]]]]  # name: recipe, steps
+
+    if TYPE_CHECKING:
+
+        @property
+        def bits(self) -> int:
+            """Of a table's value: a field of each subclass, in its own place among the others."""
 
     def texture(self, size: Size) -> TextureConfig:
         """The numbers of the texture of a picture of this size."""

@@ -180,7 +180,7 @@ class Fitted(Codec):
         """The networks' parameters as bytes, and the whole numbers of each grid `h w`."""
         layout = self._layout(size)
         values = file.read(sections, layout, self._network(size))
-        found = {"networks": np.frombuffer(sections[0], np.uint8)}
+        found: dict[str, np.ndarray] = {"networks": np.frombuffer(sections[0], np.uint8)}
         for index, shape in enumerate(layout.shapes):
             grid = values[layout.offsets[index] : layout.offsets[index + 1]]
             found[f"grid_{index}"] = grid.reshape(shape)

@@ -108,7 +108,8 @@ class NeuralTextureCodec(Codec):
     ) -> NeuralTexture:
         """The texture of some maps, uint8 (H, W, C) each; see `fits.material.fit.fit_texture`."""
         channels = sum(each.channels for each in maps)
-        layout = self.layout(*pictures[0].shape[:2], channels)
+        height, width = pictures[0].shape[:2]
+        layout = self.layout(height, width, channels)
         levels = mip_levels(maps, pictures, layout.mip_count, repeat=self.repeat)
         return fit_texture(
             layout,

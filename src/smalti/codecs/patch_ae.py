@@ -68,8 +68,8 @@ class PatchAe(TrainedCodec):
         model = self.model(options.device)
         z = model.encode(to_tensor(image, device=options.device))[0]
         levels = 255 / 2 * _effects(model, z)  # 8-bit levels for one unit of each channel
-        exponents = (FINENESS * -levels.log2()).round().clamp(-MAX_EXPONENT, MAX_EXPONENT)
-        exponents = [int(k) for k in exponents]
+        fineness = (FINENESS * -levels.log2()).round().clamp(-MAX_EXPONENT, MAX_EXPONENT)
+        exponents = [int(k) for k in fineness]
         steps = self._steps(exponents, z.device)
         z = z.clamp(-LARGEST / 2, LARGEST / 2)
         q = (z / steps).round().clamp(LOWEST, HIGHEST).to(torch.int32).cpu().numpy()

@@ -25,7 +25,8 @@ class State(NamedTuple):
     refinement: np.ndarray  # (REFINEMENTS, KNOTS) 22-bit probabilities
     runs: np.ndarray  # (264,) 22-bit probability << 8 | count
     context: np.ndarray  # (CONTEXTS,) hashes of the symbol at hand
-    index: np.ndarray  # (CONTEXTS,) slots of the decision at hand
+    # (CONTEXTS,) slots of the decision at hand
+    index: np.ndarray  # type: ignore[assignment]  # a field, in place of the tuple's method
     inputs: np.ndarray  # (INPUTS,) logistic domain, 256 is 1
 
 

@@ -210,15 +210,17 @@ class JpegXl(Baseline):
 
     def compress(self, levels: np.ndarray) -> bytes:
         lossless = self.quality == 100
-        return self._library().jpegxl_encode(
+        data: bytes = self._library().jpegxl_encode(
             levels,
             effort=self.effort,
             lossless=lossless,
             distance=None if lossless else self.distance,
         )
+        return data
 
     def decompress(self, data: bytes, channels: int) -> np.ndarray:
-        return self._library().jpegxl_decode(data)
+        levels: np.ndarray = self._library().jpegxl_decode(data)
+        return levels
 
     def _library(self) -> ModuleType:
         return extras.need("imagecodecs", extra=self.extra, what=self.title)

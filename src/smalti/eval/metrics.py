@@ -254,18 +254,20 @@ def _ms_ssim_of_plane(
     """MS-SSIM of planes H W; `finest` are SSIM and contrast at their own scale, if known."""
     if min(x.shape) < MS_SSIM_SIDE:
         return math.nan
-    product, (similarity, contrast) = 1.0, finest or _ssim_and_contrast(x, y)
+    product: float = 1.0
+    similarity, contrast = finest or _ssim_and_contrast(x, y)
     for weight in MS_SSIM_WEIGHTS[:-1]:
-        product *= max(contrast, 0.0) ** weight
+        product *= math.pow(max(contrast, 0.0), weight)
         x, y = _halve(x), _halve(y)
         similarity, contrast = _ssim_and_contrast(x, y)
-    return product * max(similarity, 0.0) ** MS_SSIM_WEIGHTS[-1]
+    return product * math.pow(max(similarity, 0.0), MS_SSIM_WEIGHTS[-1])
 
 
 def _halve(plane: np.ndarray) -> np.ndarray:
     height, width = plane.shape
     even = plane[: height // 2 * 2, : width // 2 * 2]
-    return (even[::2, ::2] + even[::2, 1::2] + even[1::2, ::2] + even[1::2, 1::2]) / 4
+    halved: np.ndarray = (even[::2, ::2] + even[::2, 1::2] + even[1::2, ::2] + even[1::2, 1::2]) / 4
+    return halved
 
 
 def _ssim_and_contrast(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

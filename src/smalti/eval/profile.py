@@ -46,7 +46,7 @@ def profile(
         OptionError: a size that the model cannot take.
     """
     api.check_device(device)
-    model = api.load_model(name).to(device, getattr(torch, dtype))
+    model: Any = api.load_model(name).to(device, getattr(torch, dtype))
     if not hasattr(model, "encode"):
         raise OptionError(f"{name} is a {type(model).__name__}, which neither encodes nor decodes")
     if size < 1 or size % model.factor:

@@ -88,10 +88,10 @@ def compare(
     decoded: dict[tuple[str, str], np.ndarray] = {}
     held = 0
     total = len(sources) * len(chosen)
-    pictures = [_Picture(name, path) for name, path in sources.items()]
+    originals = [_Picture(name, path) for name, path in sources.items()]
     for contender in chosen:
         warm: set[int] = set()  # channels
-        for picture in pictures:
+        for picture in originals:
             text = f"{contender.label}: {picture.name}"
             on_progress(len(rows), total, text)
             row = log.find(picture.name, picture.sha256, contender.text, contender.version)

@@ -86,12 +86,13 @@ def dissect(block: bytes) -> Anatomy:
         ]
         sets.append(np.array(taken) if width else None)
     first, second = sets
+    assert first is not None  # every mode has one
     subsets = PARTITIONS[mode.subsets - 1, partition].astype(np.int64)
     order = list(range(4))
     if rotation:
         order[rotation - 1], order[3] = 3, rotation - 1
     palettes = _palettes(ends, mode, selection)
-    columns, rows = (second, first) if selection else (first, second)
+    columns, rows = (second, first) if selection and second is not None else (first, second)
     texels = np.stack(
         [palettes[subsets[t]][columns[t], 0 if rows is None else rows[t]] for t in range(16)]
     )

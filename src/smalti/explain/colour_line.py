@@ -1,9 +1,9 @@
 """The colour line: 16 texels in RGB space, and the lines that a block draws through them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -44,14 +44,14 @@ def figure(texels: np.ndarray, anatomy: Anatomy, where: str) -> Figure:
 
 
 def _colours(
-    axes: Axes,
+    axes: Any,
     texels: np.ndarray,
     anatomy: Anatomy,
     project: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     """Lines, entries, ends, texels and errors, each colour (N, 3) placed by `project`."""
-    flat = {} if axes.name == "3d" else {"zorder": 4}
-    shaded = {"depthshade": False} if axes.name == "3d" else {}
+    flat: dict[str, Any] = {} if axes.name == "3d" else {"zorder": 4}
+    shaded: dict[str, Any] = {"depthshade": False} if axes.name == "3d" else {}
     for subset, (ends, entries) in enumerate(zip(anatomy.ends, anatomy.palettes, strict=True)):
         colour = SUBSET_COLOURS[subset]
         for line in _outline(entries, bool(anatomy.rotation)):
@@ -97,7 +97,7 @@ def _plane(texels: np.ndarray, anatomy: Anatomy) -> tuple[np.ndarray, np.ndarray
     return centre, axes * signs[:, None]
 
 
-def _frame_space(axes: Axes, texels: np.ndarray, anatomy: Anatomy) -> None:
+def _frame_space(axes: Any, texels: np.ndarray, anatomy: Anatomy) -> None:
     """The same scale on the three axes, and as much of the cube of colours as there is to see."""
     points = _everything(texels, anatomy)
     middle = (points.max(axis=0) + points.min(axis=0)) / 2
@@ -120,7 +120,7 @@ def _frame_space(axes: Axes, texels: np.ndarray, anatomy: Anatomy) -> None:
     axes.grid(True)
 
 
-def _frame_plane(axes: Axes, directions: np.ndarray) -> None:
+def _frame_plane(axes: Any, directions: np.ndarray) -> None:
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(PADDING)
     axes.set_xlabel(f"along {_name(directions[0])}, levels of 255", color=INK, size=9)

@@ -56,7 +56,8 @@ def figure(
     """
     maps = {effort: errors(original, picture) for effort, picture in decoded.items()}
     top = max(1.0, *(float(np.percentile(rms, TOP_PERCENTILE)) for rms in maps.values()))
-    figure, panels, bar_axes = _layout(*original.shape[:2], 1 + len(maps))
+    height, width = original.shape[:2]
+    figure, panels, bar_axes = _layout(height, width, 1 + len(maps))
     headline(
         figure,
         f"Error map of {name}",

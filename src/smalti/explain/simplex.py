@@ -92,7 +92,8 @@ def _limits(points: np.ndarray) -> tuple[tuple[float, float], tuple[float, float
     low, high = points.min(axis=0), points.max(axis=0)
     middle, half = (low + high) / 2, (high - low) / 2 * (1 + 2 * MARGIN)
     half = np.maximum(half, (half[1] * RATIO, half[0] / RATIO))
-    return tuple(zip(middle - half, middle + half, strict=True))
+    low, high = middle - half, middle + half
+    return (low[0], high[0]), (low[1], high[1])
 
 
 def _error(block: Mode6Block, point: np.ndarray) -> int:

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from smalti import diffusion
 from smalti import models as trained
@@ -17,8 +18,10 @@ from smalti.diffusion import noise as noises
 from smalti.errors import OptionError
 from smalti.explain.drawn import DrawnDigits, LargePicture, Size, SizesShown
 from smalti.image import to_uint8
+from smalti.models.diffuser import Diffuser
 from smalti.models.layers.fields import centres
 from smalti.models.pictures import to_pictures
+from smalti.models.resampler import Resampler
 from smalti.train import field_data
 
 Sample = Callable[..., Tensor]  # (diffuser, labels, grid, *, seed, on_step) -> latents
@@ -36,8 +39,8 @@ TIMES = np.linspace(0.02, 0.98, 25)
 class Models:
     """A resampler of grey pictures, the diffuser of its latents, and the sampler."""
 
-    resampler: nn.Module
-    diffuser: nn.Module
+    resampler: Resampler
+    diffuser: Diffuser
     sample: Sample
     loss: Loss
 
@@ -64,7 +67,7 @@ def load(resampler: str, diffuser: str) -> Models:
         WeightsError: no such weights.
         OptionError: weights of other models, or of a resampler with other latents.
     """
-    found = trained.load(resampler), trained.load(diffuser)
+    found: list[Any] = [trained.load(resampler), trained.load(diffuser)]
     for name, model, kind in zip((resampler, diffuser), found, KINDS, strict=True):
         if type(model).__name__ != kind:
             raise OptionError(f"{name} is a {type(model).__name__}, not a {kind}")
@@ -142,7 +145,7 @@ def _large(
 
 
 @torch.inference_mode()
-def add_real(shown: SizesShown, resampler: nn.Module, digits: Digits) -> None:
+def add_real(shown: SizesShown, resampler: Resampler, digits: Digits) -> None:
     """Ten test pictures, as what they are at each size and what comes back there."""
     labels = tuple(digits.labels[:10].tolist())
     shown.originals = {size: _levels(digits.at(size, 10)) for size in SIZES}
@@ -176,7 +179,7 @@ def add_losses(
 
 @torch.inference_mode()
 def velocity_loss(
-    diffuser: nn.Module,
+    diffuser: Diffuser,
     z: Float[Tensor, "N c h w"],
     labels: Int[Tensor, " N"],
     t: float,
@@ -196,7 +199,7 @@ def velocity_loss(
 
 
 def _decoded(
-    resampler: nn.Module,
+    resampler: Resampler,
     z: Tensor,
     grid: Size,
     labels: tuple[int, ...],

@@ -70,9 +70,10 @@ def internals(original: np.ndarray, fit: WatchedFit, name: str) -> Figure:
     picture = fit.pictures[last]
     rms = errors(_opaque(original), _opaque(picture))
     top = max(1.0, float(np.percentile(rms, TOP_PERCENTILE)))
+    assert fit.channels is not None  # that of a latent texture
     rows, columns = fit.channels.shape[:2]
-    channels = (fit.channels, np.zeros((rows, columns, 3)))
-    shown = np.concatenate(channels, axis=2)[..., :3]  # a grid may have fewer than three
+    channels = [fit.channels, np.zeros((rows, columns, 3))]
+    shown: np.ndarray = np.concatenate(channels, axis=2)[..., :3]  # may have fewer than three
     panels = [
         [("original", original), (f"channels 0 to 2 of the grid, {columns} x {rows}", shown)],
         [

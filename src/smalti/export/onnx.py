@@ -148,21 +148,21 @@ class Half(nn.Module):
 
     def __init__(self, model: Model, half: str) -> None:
         super().__init__()
-        self.model, self.half = model, half
+        self.model, self.which = model, half
 
     def forward(self, x: Tensor) -> Tensor:
         model = self.model
         if isinstance(model, FsqAutoencoder):
-            return self._tokens(x) if self.half == "encoder" else self._from_tokens(x)
+            return self._tokens(x) if self.which == "encoder" else self._from_tokens(x)
         if isinstance(model, StackedPatchAutoencoder):
-            if self.half == "encoder":
+            if self.which == "encoder":
                 return model.second.encoder(model.gains * model.first.encoder(x))
             return model.first.decoder(model.second.decoder(x) / model.gains)
         if isinstance(model, RgbaAutoencoder):  # the network's own pictures are in [0, 1]
             return (
-                model.encoder((x + 1) / 2) if self.half == "encoder" else 2 * model.decoder(x) - 1
+                model.encoder((x + 1) / 2) if self.which == "encoder" else 2 * model.decoder(x) - 1
             )
-        return getattr(model, self.half)(x)
+        return model.get_submodule(self.which)(x)
 
     def _tokens(self, x: Tensor) -> Tensor:
         levels = self.model.config.levels

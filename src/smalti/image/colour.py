@@ -59,7 +59,7 @@ def cmyk_to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     try:
         source, space = _profile(profile or b"")
         if space == "CMYK":
-            return ImageCms.profileToProfile(
+            converted = ImageCms.profileToProfile(
                 picture,
                 source,
                 ImageCms.createProfile("sRGB"),
@@ -67,6 +67,8 @@ def cmyk_to_rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
                 "RGB",
                 flags=_BLACK_POINT,
             )
+            assert converted is not None  # None is for pictures that are changed in place
+            return converted
     except _BROKEN_PROFILE:
         pass
     return picture.convert("RGB")

@@ -12,7 +12,8 @@ import warnings
 from typing import IO
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from smalti.errors import ImageError, MissingExtraError
 from smalti.image.hdr import is_hdr, read_hdr
@@ -163,7 +164,7 @@ def _wide_samples(picture: Image.Image, file: IO[bytes]) -> np.ndarray | None:
     kind = kind.replace("a", "A")
     _set_raw_mode(picture, f"{kind};16{native if order == 'N' else order}")
     upper = np.array(_loaded(picture), dtype=np.uint16)
-    with Image.open(file, formats=[picture.format]) as again:
+    with Image.open(file, formats=[str(picture.format)]) as again:
         _set_raw_mode(again, f"{kind};16{swapped}")
         array = upper << 8 | np.asarray(_loaded(again))
     if premultiplied:
@@ -183,7 +184,7 @@ def _samples(picture: Image.Image, profile: bytes | None) -> np.ndarray:
         if raw_mode == "I;12":
             array = (array / 4095 * 65535).round().astype(np.uint16)
         array = checked_range(array)
-        if picture.format == "TIFF" and picture.tag_v2.get(262) == 0:
+        if isinstance(picture, TiffImageFile) and picture.tag_v2.get(262) == 0:
             array = top_value(array) - array  # white is zero, which Pillow minds at 8 bits only
         return _with_colour_key(array, key)
     if mode == "CMYK":
@@ -226,6 +227,7 @@ def _raw_mode(picture: Image.Image) -> str:
 
 
 def _set_raw_mode(picture: Image.Image, raw_mode: str) -> None:
+    assert isinstance(picture, ImageFile.ImageFile)  # as `Image.open` gives it
     picture.tile = [
         tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode)
         for tile in picture.tile

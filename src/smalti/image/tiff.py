@@ -5,6 +5,7 @@ from typing import IO, Any
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from smalti.errors import ImageError
 from smalti.image.refusals import check_size
@@ -20,7 +21,7 @@ _NO_OUTPUT = logging.NullHandler()
 
 def is_planar_16(picture: Image.Image) -> bool:
     """TIFF with 16-bit colour in planes, of which Pillow unpacks 8 bits, and those wrongly."""
-    if picture.format != "TIFF" or picture.mode.startswith("I"):
+    if not isinstance(picture, TiffImageFile) or picture.mode.startswith("I"):
         return False
     return picture.tag_v2.get(284) == 2 and max(picture.tag_v2.get(258, (8,))) > 8
 
@@ -50,7 +51,7 @@ def read_by_tifffile(file: IO[bytes], max_pixels: int) -> np.ndarray:
             and colours is not None
             and page.samplesperpixel >= colours
         )
-        if not readable:
+        if not readable or colours is None:
             raise ImageError(
                 f"is a TIFF of a layout that cannot be read ({_tag_name(page.photometric)},"
                 f" {page.samplesperpixel} x {page.bitspersample} bits, compression {codec});"

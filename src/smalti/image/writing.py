@@ -16,15 +16,15 @@ def encode(levels: np.ndarray, kind: str, quality: int) -> bytes:
     if levels.dtype == np.uint16:
         return _encode_png_16(levels) if kind == "PNG" else _encode_tiff_16(levels)
     picture = Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
-    options: dict[str, Any] = {
+    of_kinds: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": quality, "subsampling": "4:4:4"},
         "WEBP": {"quality": quality, "lossless": quality == 100, "exact": True},
         "AVIF": {"quality": quality, "subsampling": "4:4:4"},
         "TIFF": {"compression": "tiff_adobe_deflate"},
-    }.get(kind, {})
+    }
     register(kind)
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    picture.save(buffer, kind, **of_kinds.get(kind, {}))
     return buffer.getvalue()
 
 

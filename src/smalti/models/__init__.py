@@ -71,7 +71,8 @@ def load_shared(cls: type[M], name: str | Path, *, device: str = "cpu") -> M:
         WeightsError: no such weights, or weights of another model than `cls`.
     """
     path = weights.find(name)
-    return _load_shared(cls, path, path.stat().st_mtime_ns, device)
+    modified = path.stat().st_mtime_ns
+    return _load_shared(cls, path, modified, device)  # type: ignore[arg-type]  # a class is hashable, whatever its instances are
 
 
 @lru_cache(maxsize=8)

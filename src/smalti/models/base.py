@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from safetensors.torch import save
@@ -40,8 +40,16 @@ class Model(nn.Module):
     """
 
     Config: ClassVar[type]
-    factor: ClassVar[int]  # height and width of a picture must be multiples of this
-    channels: ClassVar[int]  # of a picture: 3 RGB, 4 RGBA
+    if TYPE_CHECKING:  # numbers of the class or of the model
+
+        @property
+        def factor(self) -> int:
+            """Height and width of a picture must be multiples of this."""
+
+        @property
+        def channels(self) -> int:
+            """Of a picture: 3 RGB, 4 RGBA."""
+
     sized: ClassVar[bool] = False  # `decode` takes the size to draw at as well
     earlier_names: ClassVar[dict[str, str]] = {}  # of layers, in weights files of before: today's
 
@@ -59,9 +67,11 @@ class Model(nn.Module):
 
     def halves(self) -> tuple[int, int]:
         """Parameters of the encoder and of the decoder."""
-        return tuple(
-            sum(p.numel() for p in half.parameters()) for half in (self.encoder, self.decoder)
+        halves = dict(self.named_children())
+        encoder, decoder = (
+            sum(p.numel() for p in halves[half].parameters()) for half in ("encoder", "decoder")
         )
+        return encoder, decoder
 
     def check_pictures(self, x: torch.Tensor) -> None:
         """Refuse pictures of another range, or whose borders the model would drop without a word.
@@ -175,7 +185,7 @@ def config_of(cls: type, fields: dict[str, Any]) -> Any:
 
 
 def _field(kind: Any, value: Any) -> Any:
-    if isinstance(value, dict) and dataclasses.is_dataclass(kind):
+    if isinstance(value, dict) and isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return config_of(kind, value)
     return tuple(value) if isinstance(value, list) else value
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -77,8 +78,7 @@ class Diffuser(Model):
 
     def __init__(self, config: DiffuserConfig | None = None) -> None:
         super().__init__(config)
-        c = self.config
-        self.channels = c.latent_channels
+        c: DiffuserConfig = self.config
         self.enter = nn.Linear(c.latent_channels + 4 * c.places, c.width)
         self.time = nn.Sequential(
             nn.Linear(2 * TIME_WAVES, c.film), nn.SiLU(), nn.Linear(c.film, c.film), nn.SiLU()
@@ -93,11 +93,16 @@ class Diffuser(Model):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
+    @property
+    def channels(self) -> int:
+        return self.config.latent_channels
+
     def conditions(self, labels: Int[Tensor, " B"]) -> "list[tuple[Tensor, Tensor]]":
         """Keys and values of the labels for every block; they do not depend on the step."""
         tokens = self.label(labels).unflatten(-1, (self.config.condition, -1))
         tokens = self.label_norm(tokens)
-        return [block.cross_key_value(tokens) for block in self.blocks]
+        blocks: Any = self.blocks
+        return [block.cross_key_value(tokens) for block in blocks]
 
     def forward(
         self,

@@ -32,7 +32,7 @@ def unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def is_original(cls: type["Model"], tensors: dict[str, Tensor]) -> bool:
     """Whether these are the keys and shapes of the model with its default config."""
     tensors = cls.from_original(tensors)
-    return {key: tuple(value.shape) for key, value in tensors.items()} == shapes(cls)
+    return {key: tuple(value.shape) for key, value in tensors.items()} == shapes(cls)  # type: ignore[arg-type]  # a class is hashable, whatever its instances are
 
 
 def renamed(tensors: dict[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:

@@ -152,10 +152,10 @@ class PackedPatchAutoencoder:
         Raises:
             ImageError: pictures of another number of channels than the model's.
         """
-        patches = pictures
-        if not isinstance(pictures, Packed):
-            patches = pack_patches(pictures, self.config.patch)
-        encoder, values = self.model.encoder[0], self._checked(patches)
+        patch = self.config.patch
+        patches = pictures if isinstance(pictures, Packed) else pack_patches(pictures, patch)
+        values = self._checked(patches)
+        encoder: Any = self.model.encoder[0]
         initial = encoder.initial[0]
 
         def linear(x: Tensor) -> Tensor:
@@ -176,23 +176,26 @@ class PackedPatchAutoencoder:
         Raises:
             ImageError: latents of another number of channels than the model's.
         """
-        decoder, h = self.model.decoder[0], z.values
+        h = z.values
+        decoder: Any = self.model.decoder[0]
         if h.shape[1] != self.config.latent_channels:
             raise ImageError(
                 f"latents of {h.shape[1]} channels; this model's have {self.config.latent_channels}"
             )
         layers: list[Layer] = [decoder.conv_in]  # that see one cell, until the next 3 x 3
         for block in decoder.blocks:
-            if not isinstance(block, ConvBlock) or block.mlp[2].kernel_size == (1, 1):
+            mlp: Any = block.mlp
+            if not isinstance(block, ConvBlock) or mlp[2].kernel_size == (1, 1):
                 layers.append(block)
                 continue
             h = _by_rows(layers, h)
-            inner = _by_rows([block.norm, *block.mlp[:2]], h)
-            h = h + _by_pictures(block.mlp[2], z.like(inner))
+            inner = _by_rows([block.norm, *mlp[:2]], h)
+            h = h + _by_pictures(mlp[2], z.like(inner))
             layers = []
         if isinstance(decoder, PixelHeadDecoder):
             cells = _by_rows(layers, h)
-            texels = decoder.last(decoder.nerf[0](decoder.positions, cells))  # "cells P*P C"
+            head: Any = decoder.nerf[0]
+            texels = decoder.last(head(decoder.positions, cells))  # "cells P*P C"
             return z.like(texels.transpose(1, 2).flatten(1))
         return z.like(_by_rows([*layers, decoder.last[0]], h))
 
@@ -217,7 +220,7 @@ def collate_packed(samples: Sequence[Any], patch: int) -> Any:
     """
     if isinstance(samples[0], Tensor):
         return pack_patches(samples, patch)
-    pictures, *rest = zip(*samples, strict=True)
+    pictures, *rest = map(list, zip(*samples, strict=True))
     return pack_patches(pictures, patch), *map(default_collate, rest)
 
 

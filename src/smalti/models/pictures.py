@@ -5,6 +5,7 @@ pictures N H W C, of one size ─to_tensors→ x N C H W ─model→ x̂ ─to_p
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def to_parts(
         yield top, left, to_picture(x[:, :, : height - top, : width - left], low)
 
 
-def to_rgb(picture: np.ndarray) -> Float[np.ndarray, "H W 3"]:
+def to_rgb(picture: Any) -> Float[np.ndarray, "H W 3"]:
     """float32 in [0, 1]: grey becomes three equal channels, transparency is drawn over white."""
     x = image.to_float(image.as_picture(picture))
     colour, alpha = (x[..., :-1], x[..., -1:]) if x.shape[2] in (2, 4) else (x, None)

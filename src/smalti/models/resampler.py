@@ -93,12 +93,13 @@ class Resampler(Model):
     Config = ResamplerConfig
     factor = 1
     sized = True
+    mean: Tensor  # of the latents in training, "c"; and their deviation
+    deviation: Tensor
     earlier_names: ClassVar = {"see": "embed", "brush": "to_atoms", "glance": "attention_out"}
 
     def __init__(self, config: ResamplerConfig | None = None) -> None:
         super().__init__(config)
         c = self.config
-        self.channels = c.channels
         seen = c.channels * c.atoms**2 + 2 * c.atoms
         whole = c.channels * c.atoms**2 if c.places else 0
         self.embed = nn.Linear(seen + 4 * c.places + whole, c.width)
@@ -138,11 +139,16 @@ class Resampler(Model):
     def radius(self) -> float:
         return self.config.radius * self.pitch
 
+    @property
+    def channels(self) -> int:
+        return self.config.channels
+
     def radii(self, extent: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
         """How far latents draw, downwards and across: farther where they lie far apart."""
-        return tuple(
+        down, across = (
             max(self.radius, REACH * side / n) for side, n in zip(extent, size, strict=True)
         )
+        return down, across
 
     def extent(self, height: int, width: int) -> tuple[float, float]:
         """Height and width in frames of a picture of so many texels."""
@@ -310,7 +316,8 @@ class Resampler(Model):
         """Encoded and decoded at its own size; latents of photographs are rounded, as in a file."""
         z = self.encode(x)
         z = z if self.config.places else z.round()
-        return self.decode(z, tuple(x.shape[2:]), extent=self.extent(*x.shape[2:]))
+        height, width = x.shape[2:]
+        return self.decode(z, (height, width), extent=self.extent(height, width))
 
     # What training uses as well: coordinates as they come, B of them or 1 for all, tokens last.
 
@@ -345,7 +352,7 @@ class Resampler(Model):
         down = mass(rows, ys, radius=self.radius, count=c.atoms) * per_cell[0]
         across = mass(columns, xs, radius=self.radius, count=c.atoms) * per_cell[1]
         parts.append(outer(down, across))
-        if c.places:
+        if whole is not None:
             parts += [waves(rows, columns, count=c.places), whole[:, None, None]]
         shape = (len(x), rows.shape[1], columns.shape[1], -1)
         t = self.embed(torch.cat([part.expand(shape).to(x.dtype) for part in parts], -1))

@@ -198,7 +198,8 @@ class _Affine(nn.Module):
 
 def _fixed(norm: nn.GroupNorm, chain: list[nn.Module], x: Tensor, tile: int) -> _Affine:
     """The group normalisation of chain(x), its sums taken over tiles in float64."""
-    count, total, squares = 0, 0.0, 0.0
+    count = 0
+    total = squares = torch.zeros((), dtype=torch.float64, device=x.device)
     for _, _, part in tiles(nn.Sequential(*chain), x, **_grid(chain), tile=tile):
         groups = part.unflatten(1, (norm.num_groups, -1)).flatten(2)
         count += groups.shape[2]

@@ -12,7 +12,7 @@ from smalti.errors import ImageError
 from smalti.textures.mips import FILTERS, RINGING, inside, shrink_planes, taps
 from smalti.textures.texture import FORMATS, level_size
 
-_FLOATS = {"rgba16f": np.dtype("<f2"), "rgba32f": np.dtype("<f4")}
+_FLOATS: dict[str, np.dtype] = {"rgba16f": np.dtype("<f2"), "rgba32f": np.dtype("<f4")}
 _MOST_HALF = 65504.0
 _FINITE = np.float32(1e30)
 # Colour under alpha 0 weighs this little in mip levels, as in those of 8 bits.

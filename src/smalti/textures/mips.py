@@ -13,6 +13,7 @@ The kernels are native/image/mips.cpp, their readable twins `textures.reference`
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -161,7 +162,7 @@ def _strips(
     """The levels by the first filter; a second one stands by, see `Space`."""
     height, width, channels = image.shape
     sizes = [level_size(height, width, n) for n in range(count)]
-    stages = [_Stage(*sizes[n : n + 2], channels, filters, edges) for n in range(len(sizes) - 1)]
+    stages = [_Stage(before, size, channels, filters, edges) for before, size in pairwise(sizes)]
     for next_stage, stage in zip(stages[1:], stages[:-1], strict=True):
         stage.keep_for(next_stage)
     while stages and not stages[0].finished:

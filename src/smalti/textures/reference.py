@@ -1,5 +1,7 @@
 """The kernels of native/image/mips.cpp in NumPy, to be read and to be compared with, bit for bit."""
 
+from functools import reduce
+
 import numpy as np
 
 from smalti.textures.mips import Space, Taps, inside
@@ -28,12 +30,11 @@ def shrink(planes: np.ndarray, down: Taps, across: Taps, edges: str) -> np.ndarr
 def _filtered(planes: np.ndarray, taps: Taps, edges: str) -> np.ndarray:
     """Along the second of three axes; the sum goes from the first tap to the last."""
     weights = taps.weights[None, :, :, None]
-    total = None
-    for tap in range(taps.weights.shape[1]):
-        inputs = planes[:, inside(taps.starts + tap, planes.shape[1], edges)]
-        part = weights[:, :, tap] * inputs
-        total = part if total is None else total + part
-    return total
+    parts = [
+        weights[:, :, tap] * planes[:, inside(taps.starts + tap, planes.shape[1], edges)]
+        for tap in range(taps.weights.shape[1])
+    ]
+    return reduce(np.add, parts)
 
 
 def to_texels(

@@ -84,13 +84,13 @@ def _from_npy(data: bytes) -> list[Any]:
 def _from_json(content: dict[str, Any]) -> TokenFile:
     if content.get("smalti_tokens") != VERSION:
         raise ValueError(f"version {content.get('smalti_tokens')}; this release reads {VERSION}")
-    numbers = {
+    numbers: dict[str, Any] = {
         name: None if (value := content.get(name)) is None else _whole([value])[0]
         for name in ("text_size", "rows", "columns", "height", "width")
     }
     if any(value is not None and value < 0 for value in numbers.values()):
         raise ValueError("a negative size")
-    names = {name: content.get(name) for name in ("weights", "sha256")}
+    names: dict[str, Any] = {name: content.get(name) for name in ("weights", "sha256")}
     if not all(value is None or isinstance(value, str) for value in names.values()):
         raise ValueError("weights or sha256 is no text")
     levels = content.get("levels")

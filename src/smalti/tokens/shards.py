@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from smalti import image, tables, weights
 from smalti.errors import FormatError, ImageError, OptionError
@@ -33,6 +32,8 @@ from smalti.tokens.coding import encode_pictures, load_tokenizer, square
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from smalti.models.fsq import FsqAutoencoder
 
 VERSION = 1
 BATCH = 16  # pictures that are read and encoded together
@@ -139,7 +140,7 @@ def write_shards(
         if path.is_file() and read_metadata(path) == made:
             on_step(first + len(part), len(sources), path.name)
             continue
-        rows = []
+        rows: list = []
         for start in range(0, len(part), BATCH):
             rows += _encode(part[start : start + BATCH], model, side, max_pixels, on_error)
             on_step(first + min(start + BATCH, len(part)), len(sources), path.name)
@@ -178,7 +179,7 @@ def _digest(part: Sequence[Source]) -> str:
 
 def _encode(
     part: Sequence[Source],
-    model: torch.nn.Module,
+    model: "FsqAutoencoder",
     side: int | None,
     max_pixels: int,
     on_error: Callable[[str], None],

@@ -90,6 +90,7 @@ class Batches:
     def _crop(self, random: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
         """A crop `H W C` of a random picture among those large enough."""
         height, width = shape
+        assert self.pictures is not None  # without any, all are boxes
         for _ in range(DRAWS):
             index = int(random.integers(len(self.pictures)))
             known = self.too_small.get(index)
@@ -97,7 +98,7 @@ class Batches:
                 continue
             picture = self.pictures[index]
             size = (0, 0) if picture is None else picture.shape[:2]
-            if size[0] < height or size[1] < width:
+            if picture is None or size[0] < height or size[1] < width:
                 self.too_small[index] = size
                 continue
             top = random.integers(size[0] - height + 1)

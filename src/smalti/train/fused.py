@@ -23,7 +23,8 @@ def fuse(model: Model) -> Model:
     """The model itself, with quicker layers in place."""
     for sequence in [m for m in model.modules() if type(m) is nn.Sequential]:
         for i in range(len(sequence) - 1):
-            first, second = sequence[i], sequence[i + 1]
+            first: Any = sequence[i]
+            second: Any = sequence[i + 1]
             if type(first) is nn.GroupNorm and type(second) is nn.SiLU:
                 sequence[i], sequence[i + 1] = _as(GroupNormSilu, first), nn.Identity()
             elif _doubles(first) and _is_plain_3x3(second):
@@ -89,6 +90,8 @@ class HalvingPair(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B O H/2 W/2"]:
         w1, b1, w2 = self.first.weight, self.first.bias, self.weight
+        assert b1 is not None
+        assert self.bias is not None
         if x.shape[2] % 2 or x.shape[3] % 2:
             return super().forward(F.conv2d(x, w1, b1, padding=1))
         with torch.autocast(x.device.type, enabled=False):

@@ -21,11 +21,11 @@ from smalti.extras import need
 from smalti.interrupts import StopSignals
 from smalti.models.base import Model
 from smalti.train import checkpoints
-from smalti.train.data import Batches, prefetched
+from smalti.train.data import prefetched
 from smalti.train.fused import fuse
 from smalti.train.optimizers import follow, optimizer_of
 from smalti.train.precision import Precision, keep_freed_memory
-from smalti.train.progress import Log, Validation
+from smalti.train.progress import Log
 from smalti.train.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 def train(
-    recipe: Recipe,
-    batches: Callable[[torch.device], Batches],
+    recipe: Any,
+    batches: Callable[[torch.device], Any],
     folder: Path,
     *,
     options: Options | None = None,
     device: str | None = None,
-    validation: Validation | None = None,
+    validation: Any = None,
     on_step: Callable[[int, int, float], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Path:
@@ -142,7 +142,7 @@ class Reporter:
         folder: Path,
         start: int,
         run: "Run",
-        validation: Validation | None,
+        validation: Any,
         *,
         on_step: Callable[[int, int, float], None] | None,
         on_note: Callable[[str], None] | None,
@@ -188,13 +188,14 @@ class Run:
     """Model, optimiser and averaged weights of one process, and their state."""
 
     def __init__(
-        self, recipe: Recipe, batches: Batches, accelerator: "Accelerator", options: Options
+        self, recipe: Any, batches: Any, accelerator: "Accelerator", options: Options
     ) -> None:
         self.recipe, self.batches, self.accelerator = recipe, batches, accelerator
         device = accelerator.device
         keep_freed_memory()
         torch.manual_seed(recipe.seed)
-        model = recipe.first_model(batches).to(device, memory_format=torch.channels_last)
+        model = recipe.first_model(batches).to(device)
+        model = model.to(memory_format=torch.channels_last)
         self.model = fuse(model) if options.fused and not options.compile else model
         self.precision = Precision(options.precision, device)
         self.step_module = accelerator.prepare_model(recipe.step_module(self.model, self.precision))

@@ -48,7 +48,7 @@ def follow(averaged: list[Tensor], weights: list[Tensor], step: int, decay: floa
 def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
     """Weights of linear layers and convolutions that touch neither picture nor latent channels."""
     layers = (m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d))
-    weights = (m.weight for m in layers if m.weight.requires_grad)
+    weights = [m.get_parameter("weight") for m in layers if m.weight.requires_grad]
     return [weight for weight in weights if min(weight.shape[:2]) >= SMALLEST_HIDDEN]
 
 
@@ -113,7 +113,7 @@ class Muon(torch.optim.Muon):
     """
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # the loop has no closures
         for group in self.param_groups:
             for matrix in group["params"]:
                 if matrix.grad is None:

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from smalti.train.loop import Options, train
-from smalti.train.recipes.fields import FieldRecipe
-from smalti.train.recipes.recipe import Recipe
 from smalti.train.sources import CACHE_MB
 
 
 def run_recipe(
-    recipe: Recipe | FieldRecipe,
+    recipe: Any,
     data: Sequence[str | Path],
     out: Path,
     *,
@@ -38,7 +37,11 @@ def run_recipe(
     """
     recipe.check_data(data, validate_on)
     validation = recipe.validation(data, validate_on)
-    report = on_step and (lambda done, total, loss: on_step(done, total, f"loss {loss:.5f}"))
+
+    def report(done: int, total: int, loss: float) -> None:
+        if on_step:
+            on_step(done, total, f"loss {loss:.5f}")
+
     return train(
         recipe,
         recipe.batches(data, cache_mb),

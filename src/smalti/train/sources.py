@@ -3,6 +3,7 @@
 import tarfile
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,13 +76,13 @@ class Pictures:
         elif idx.is_idx(source) and source.is_file():
             pictures = idx.read_pictures(source)[..., None]
             for row in range(len(pictures)):
-                self._append(f"{source}[{row}]", lambda row=row: pictures[row])
+                self._append(f"{source}[{row}]", partial(pictures.__getitem__, row))
         elif source.is_dir():
             for path in files_in(source, (".tar", *PICTURE_SUFFIXES)):
                 if path.suffix == ".tar":
                     self._add_tar(path)
                 else:
-                    self._append(str(path), lambda path=path: _read(path))
+                    self._append(str(path), partial(_read, path))
         else:
             raise ImageError(
                 f"{source} is no folder of pictures, no .tar and no .npz file, nor idx"
@@ -104,7 +105,7 @@ class Pictures:
         if images.shape[3] != 3:
             images = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
         for row in range(len(images)):
-            self._append(f"{source}[{row}]", lambda row=row: images[row])
+            self._append(f"{source}[{row}]", partial(images.__getitem__, row))
 
     def _add_tar(self, source: Path) -> None:
         """Note where in the file each picture lies; a shard is read at random places."""
@@ -117,7 +118,7 @@ class Pictures:
             if Path(name).suffix.lower() in PICTURE_SUFFIXES:
                 self._append(
                     f"{source}/{name}",
-                    lambda offset=offset, size=size: _read_part(source, offset, size),
+                    partial(_read_part, source, offset, size),
                 )
 
     def _append(self, name: str, reader: Callable[[], np.ndarray]) -> None:

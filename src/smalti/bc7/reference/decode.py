@@ -31,19 +31,19 @@ def decode_block(block: bytes) -> np.ndarray:
     elif mode.subset_pbit:
         pbits = [bit for _ in range(mode.subsets) for bit in [bits.take(1)] * 2]
     else:
-        pbits = None
+        pbits = []
     ends = [
-        [_widen(field, width, pbits and pbits[i]) for i, field in enumerate(channel)]
+        [_widen(field, width, pbits[i] if pbits else None) for i, field in enumerate(channel)]
         for channel, width in zip(fields, widths, strict=True)
     ]
 
     anchors = ANCHORS[mode.subsets - 1, partition]
     sets = [
-        [bits.take(width - (texel in anchors)) for texel in range(16)] if width else None
+        [bits.take(width - (texel in anchors)) for texel in range(16)] if width else []
         for width in (mode.index, mode.second_index)
     ]
     weight_sets = [
-        [WEIGHTS[width][index] for index in indices] if indices else None
+        [WEIGHTS[width][index] for index in indices]
         for indices, width in zip(sets, (mode.index, mode.second_index), strict=True)
     ]
     colour_weights = weight_sets[selection]

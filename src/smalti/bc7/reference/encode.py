@@ -108,6 +108,7 @@ def search_block(
     else:
         search.alpha(block)
     search.polish()
+    assert search.best is not None  # every block has a trial
     return pack(search.best.coding), float(search.error)
 
 
@@ -293,7 +294,7 @@ class _Search:
 
     def polish(self) -> None:
         """`polish_all`: move the codes of what the block has become."""
-        if self.effort.passes and self.effort.near == 0 and self.error > 0:
+        if self.best and self.effort.passes and self.effort.near == 0 and self.error > 0:
             self.descend(self.best.copy())
 
     def descend(self, trial: "_Trial") -> None:

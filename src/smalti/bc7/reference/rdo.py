@@ -202,7 +202,8 @@ class Segment:
         partitions = [low >> 2 for low, _ in book.keys]
         for bound, n in self._most_promising(book, errors[partitions].astype(np.float32) - gains):
             if bound < self.best.cost:
-                words = fit_1(*book.keys[n], block.texels, block.importance > 0)
+                low, high = book.keys[n]
+                words = fit_1(low, high, block.texels, block.importance > 0)
                 self._consider(*words, None, book.used[n])
 
     def _most_promising(self, book: Book, errors: np.ndarray) -> list[tuple[float, int]]:

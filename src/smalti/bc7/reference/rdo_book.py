@@ -32,8 +32,9 @@ class Book:
         place = len(self.keys)
         if place == self.capacity:
             place = self.used.index(min(self.used))
-        for column, value in ((self.keys, key), (self.used, number), (self.features, features)):
-            column[place : place + 1] = [value]
+        self.keys[place : place + 1] = [key]
+        self.used[place : place + 1] = [number]
+        self.features[place : place + 1] = [features]
 
     def rows(self) -> np.ndarray:
         """float32 (features, entries)."""

@@ -69,9 +69,9 @@ class Stream:
         self.blocks[self.number] = block
         self._count(block[start:stop])
         self.continues = False
-        if start:
+        if start and front is not None:
             self.distance, self.continues = self.number - front, start == 16
-        if stop < 16:
+        if stop < 16 and tail is not None:
             self.distance, self.continues = self.number - tail, True
         if self.number % REPRICED == 0:
             self._price_literals()

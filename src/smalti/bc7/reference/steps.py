@@ -17,7 +17,7 @@ _F = np.float32
 THIRDS = 3  # of a unit of `space`: sums of products of places are then exact in every metric
 
 # By kind, the p-bits that a subset's two endpoints may have; earlier ones win equal errors.
-PBITS = {
+PBITS: dict[int, list] = {  # pairs, or None
     NO_PBIT: [None],
     SHARED_PBIT: [(0, 0), (1, 1)],
     OWN_PBITS: [(0, 0), (1, 0), (0, 1), (1, 1)],
@@ -53,7 +53,7 @@ def rank(space: np.ndarray, subsets: int) -> tuple[np.ndarray, np.ndarray]:
     """
     u, v, off = plane(space)
     sums = [u, v, u * u, u * v, v * v]
-    all_off = all_along = _F(0)
+    all_off = all_along = np.zeros((), _F)
     for s in (*range(1, subsets), 0):  # in the kernel's order
         inside = PARTITIONS[subsets - 1] == s
         n = inside.sum(axis=1).astype(_F)

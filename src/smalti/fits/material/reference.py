@@ -64,8 +64,9 @@ def gradients(
                 (columns.lower, 1 - columns.weight),
                 (columns.upper, columns.weight),
             ):
-                where = slice(None), row[:, None], column[None]
-                np.add.at(target, where, of_grid * down * across)
+                part = of_grid * down * across
+                for channel, gradient in enumerate(target):
+                    np.add.at(gradient, (row[:, None], column[None]), part[channel])
         first += grid.channels
     return d_nodes, d_network
 
@@ -103,7 +104,7 @@ def phase(layout: Layout, mip: int) -> np.ndarray:
 
 def noise(count: int, key: int) -> np.ndarray:
     """Uniform in [-1/2, 1/2): what the kernel adds to nodes 0 .. count - 1, in steps; float32."""
-    h = np.arange(count, dtype=np.uint32) ^ np.uint32(key)
+    h: np.ndarray = np.arange(count, dtype=np.uint32) ^ np.uint32(key)
     h = (h ^ h >> 16) * np.uint32(0x7FEB352D)
     h = (h ^ h >> 15) * np.uint32(0x846CA68B)
     h = h ^ h >> 16
@@ -120,5 +121,5 @@ def _reads(
         u = (np.arange(count, dtype=dtype) + dtype.type(0.5)) * (1 + mip % 2) / grid.scale - 0.5
         lower = np.floor(u).astype(np.int64)
         ends = [i % nodes if layout.repeat else i.clip(0, nodes - 1) for i in (lower, lower + 1)]
-        found.append(Read(*ends, (u - lower).astype(dtype)))
+        found.append(Read(ends[0], ends[1], (u - lower).astype(dtype)))
     return found

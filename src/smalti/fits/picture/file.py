@@ -34,7 +34,7 @@ def steps_of(fit: Fit) -> tuple[int, ...]:
     """
     values = _whole(fit)
     texels = fit.layout.height * fit.layout.width
-    steps = [tried[0] for tried in TRIED]
+    steps: list[int] = [tried[0] for tried in TRIED]
 
     def loss(group: int, tried: tuple[int, ...]) -> float:
         rounded = fit.network.rounded(tried)
@@ -44,8 +44,8 @@ def steps_of(fit: Fit) -> tuple[int, ...]:
         return fit.lmbda * bits / texels + fit.distortion(values, rounded)
 
     for group, tried in enumerate(TRIED):
-        options = [(*steps[:group], k, *steps[group + 1 :]) for k in tried]
-        steps = list(min(options, key=lambda option: loss(group, option)))
+        losses = {k: loss(group, (*steps[:group], k, *steps[group + 1 :])) for k in tried}
+        steps[group] = min(losses, key=losses.__getitem__)
     return tuple(steps)
 
 

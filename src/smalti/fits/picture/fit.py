@@ -245,6 +245,7 @@ class Fit:
         for level in range(canvas.top):
             width, inner = canvas.place(level)
             d_source = self._d_stack[level + 1]
+            assert d_target is not None  # only where nothing is doubled
             upsample.double_back(
                 canvas.stack[level + 1], taps[level], d_target[:inner], width, d_source,
                 d_taps[level], self.threads,

@@ -25,7 +25,7 @@ def soft(y: np.ndarray, temperature: float) -> np.ndarray:
 
 def noise(count: int, key: int) -> np.ndarray:
     """Numbers in [-1/2, 1/2), of the place and the key, by an integer hash."""
-    h = np.arange(count, dtype=np.uint32) ^ np.uint32(key)
+    h: np.ndarray = np.arange(count, dtype=np.uint32) ^ np.uint32(key)
     h = (h ^ (h >> 16)) * MIX_1
     h = (h ^ (h >> 15)) * MIX_2
     h ^= h >> 16

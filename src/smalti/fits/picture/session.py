@@ -121,6 +121,7 @@ class Session:
         if self.target_psnr is not None:
             error = fit.distortion(whole, fit.network) * _left(progress, *ERROR_FALLS)
             return math.log(10 ** (-self.target_psnr / 10) / error)
+        assert self.target_bpp is not None  # one of the two is steered by
         steps = file.steps_of(fit) if progress == 1 else file.USUAL
         bits = fit.rate(whole, fit.network) * _left(progress, *RATE_FALLS)
         bits += 8 * len(fit.network.to_bytes(steps))
@@ -142,7 +143,7 @@ class Session:
     def save(self, path: Path) -> None:
         """Everything needed to go on later, in one file."""
         data = io.BytesIO()
-        np.savez(data, **self.fit.state)
+        np.savez(data, allow_pickle=False, **self.fit.state)
         write_atomically(path, data.getvalue())
 
     def load(self, path: Path) -> None:

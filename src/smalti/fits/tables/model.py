@@ -81,6 +81,7 @@ class Shape:
         return found
 
 
+@dataclass(frozen=True)
 class TextureConfig(ABC):
     """Base: the numbers of one texture, from which its shape and its first values follow."""
 

@@ -1,5 +1,7 @@
 """Blocks of models on fields: tokens that lie at points, and what moves between them."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -82,7 +84,7 @@ class LocalMixing(nn.Module):
     ) -> Float[Tensor, "B h w C"]:
         radius = LOCAL_RADIUS / self.cells
         ys, xs = rows[0], columns[0]
-        around = {"radius": radius, "count": LOCAL_ATOMS}
+        around: dict[str, Any] = {"radius": radius, "count": LOCAL_ATOMS}
         down, across = (self.cells * _spacing(at, 1 / self.cells) for at in (ys, xs))
         x = self.norm(t).permute(0, 3, 1, 2)
         parts = []

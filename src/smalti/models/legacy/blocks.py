@@ -219,7 +219,7 @@ class TextBlock(SelfBlock):
         self.cross_attention = LinearAttention(width, heads, cross_dropout)
         self.cross_scale = _scale(width, 1.0)
 
-    def forward(
+    def forward(  # type: ignore[override]  # it is called by the one who made it
         self, x: Float[Tensor, "B N C"], f: Float[Tensor, "B film"], text: Float[Tensor, "B T C"]
     ) -> Float[Tensor, "B N C"]:
         w = self._attend(x, f)

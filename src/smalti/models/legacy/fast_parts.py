@@ -67,7 +67,7 @@ class Squares:
     """Sums of squares of each channel, over parts of the tokens."""
 
     def __init__(self) -> None:
-        self.total: Tensor | float = 0.0
+        self.total = torch.zeros(())
 
     def add(self, rows: Float[Tensor, "B N C"]) -> None:
         # one part's sum in float32, the sum of many parts wider

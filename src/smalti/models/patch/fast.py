@@ -14,6 +14,7 @@ What is done differently, all of it exact up to rounding:
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +52,8 @@ class FastPatchAutoencoder:
     ) -> None:
         self.config, self.halo, self.tile = model.config, model.halo, tile
         self.device, self.dtype = model.device, dtype or model.dtype
-        encoder, decoder = model.encoder[0], model.decoder[0]
+        encoder: Any = model.encoder[0]
+        decoder: Any = model.decoder[0]
         with torch.no_grad():
             initial = encoder.initial[0]
             self.encoder = [
@@ -134,7 +136,8 @@ class FastPatchAutoencoder:
         h = grid.reshape(-1, z.shape[1])
         for k, (layers, enter, convolution) in enumerate(self.stages):
             h, inner = _by_rows(layers, h, enter, in_place=k > 0)
-            h += convolution(inner, grid.shape[:3])
+            assert inner is not None
+            h += convolution(inner, *grid.shape[:3])
             del inner
         patch = self.config.patch
         texels = _by_rows(self.last, h)[0].view(*grid.shape[:3], -1, patch, patch)
@@ -151,7 +154,8 @@ def _by_rows(
 
     With `in_place` the first result, as wide as x, takes the place of x.
     """
-    main, side = x if in_place else None, None
+    main = x if in_place else None
+    side: Tensor | None = None
     whole = len(x) // MULTIPLE * MULTIPLE
     rows = ROWS * torch.get_num_threads()
     starts = [*range(0, whole, rows), *([whole] if whole < len(x) else [])]
@@ -167,11 +171,13 @@ def _by_rows(
             if side is None:
                 side = y.new_empty(len(x), y.shape[1])
             side[first:last] = y
+    assert main is not None  # there is a row
     return main, side
 
 
-def _product(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Layer:
+def _product(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Layer:
     """x W' + b of each row."""
+    assert bias is not None  # no layer here is without
     n_out = weight.shape[0]
     weight, bias = weight.detach().reshape(n_out, -1).to(dtype), bias.detach().to(dtype)
     weight = weight.clone()
@@ -191,8 +197,9 @@ def _product(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Layer:
 
 
 def _mlp(mlp: Mlp, dtype: torch.dtype) -> Layer:
-    up = _product(mlp.model[0].weight, mlp.model[0].bias, dtype)
-    down = _product(mlp.model[2].weight, mlp.model[2].bias, dtype)
+    layers: Any = mlp.model
+    up = _product(layers[0].weight, layers[0].bias, dtype)
+    down = _product(layers[2].weight, layers[2].bias, dtype)
     return lambda x: down(F.gelu(up(x)))
 
 
@@ -226,10 +233,11 @@ class Convolution:
 
     def __init__(self, conv: torch.nn.Conv2d, dtype: torch.dtype) -> None:
         self.weight = conv.weight.detach().to(dtype, memory_format=torch.channels_last, copy=True)
+        assert conv.bias is not None
         self.bias, self.padding = conv.bias.detach().to(dtype, copy=True), conv.padding
 
-    def __call__(self, x: Tensor, grid: tuple[int, int, int]) -> Tensor:
-        cells = x.view(*grid, -1).permute(0, 3, 1, 2)
+    def __call__(self, x: Tensor, count: int, rows: int, columns: int) -> Tensor:
+        cells = x.view(count, rows, columns, -1).permute(0, 3, 1, 2)
         y = F.conv2d(cells, self.weight, self.bias, padding=self.padding)
         return y.permute(0, 2, 3, 1).reshape(len(x), -1)
 
@@ -238,7 +246,8 @@ class FastPixelHead:
     """Features of cells to their texels, channel by channel."""
 
     def __init__(self, decoder: PixelHeadDecoder, dtype: torch.dtype) -> None:
-        head, last, positions = decoder.nerf[0], decoder.last, decoder.positions[0]
+        last, positions = decoder.last, decoder.positions[0]
+        head: Any = decoder.nerf[0]
         self.side = side = positions.shape[1]
         weight, bias = head.param_gen.weight, head.param_gen.bias
         # "2 in out width": the matrices are made transposed, the second one with `last` after it

@@ -6,6 +6,7 @@ the KLT's error and only has to improve on it.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +47,8 @@ def linear_init(
     mean, deviations, basis = klt(patches.flatten(1).double().cpu())
     n, width = config.latent_channels, config.width
 
-    encoder, decoder = model.encoder[0], model.decoder[0]
+    encoder: Any = model.encoder[0]
+    decoder: Any = model.decoder[0]
     for block in [*encoder.blocks, *decoder.blocks]:
         final = block.mlp.conv_down if hasattr(block.mlp, "conv_down") else block.mlp[2]
         nn.init.zeros_(final.weight)
@@ -82,7 +84,8 @@ def _pass_on(mlp: Mlp, matrix: Tensor, random: torch.Generator) -> None:
 
     Rows of zeros in `matrix` are outputs without a task: they get random weights instead.
     """
-    up, _, down = mlp.model
+    up: Any = mlp.model[0]
+    down: Any = mlp.model[2]
     n_out, n_in = matrix.shape
     used_in = [i for i in range(n_in) if matrix[:, i].any()]
     used_out = [o for o in range(n_out) if matrix[o].any()]
@@ -109,7 +112,8 @@ def _draw(decoder: PixelHeadDecoder, synthesis: Tensor, mean: Tensor) -> None:
     `synthesis`: P is SiLU's inverse of it. RMSNorm would change that unless all rows of P have one
     length, which the last column of P sees to.
     """
-    head, patch = decoder.nerf[0], decoder.patch
+    patch = decoder.patch
+    head: Any = decoder.nerf[0]
     n_texels, n = patch**2, synthesis.shape[1]
     features, colours = decoder.positions.shape[2], decoder.last.weight.shape[0]
 
@@ -152,6 +156,6 @@ def _inverse_silu(y: Tensor) -> Tensor:
     return t
 
 
-def _set(layer: nn.Module, weight: Tensor, bias: Tensor) -> None:
+def _set(layer: Any, weight: Tensor, bias: Tensor) -> None:
     layer.weight.copy_(weight.reshape(layer.weight.shape))
     layer.bias.copy_(bias)

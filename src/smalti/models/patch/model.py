@@ -72,7 +72,8 @@ class PatchAutoencoder(Model):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """x̂: what training minimises against x."""
-        return self.decode(self.encode(x), x.shape[-2:])
+        height, width = x.shape[-2:]
+        return self.decode(self.encode(x), (height, width))
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Z h w"]:
         """Latents of pictures in [-1, 1]; the last row and column are repeated to whole patches.

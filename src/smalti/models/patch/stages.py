@@ -42,6 +42,7 @@ class StackedPatchAutoencoder(Model):
     """
 
     Config: ClassVar[type] = StackedConfig
+    gains: Tensor  # of the first stage's latent channels, "Y 1 1"
 
     def __init__(self, config: StackedConfig | None = None) -> None:
         super().__init__(config)
@@ -59,7 +60,8 @@ class StackedPatchAutoencoder(Model):
         return self.first.channels
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        return self.decode(self.encode(x), x.shape[-2:])
+        height, width = x.shape[-2:]
+        return self.decode(self.encode(x), (height, width))
 
     def encode(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Z h w"]:
         """Latents of pictures in [-1, 1]; the last row and column are repeated to whole patches."""

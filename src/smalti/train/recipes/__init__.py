@@ -5,6 +5,7 @@ Costs are CPU seconds of one thread of a machine with AVX-512 and bfloat16 produ
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from smalti.errors import OptionError, unknown
 from smalti.extras import need
@@ -31,7 +32,7 @@ def recipe_of(name: str, settings: Sequence[str] = ()) -> Recipe | FieldRecipe |
     Raises:
         OptionError: no such recipe or field, or a value that it cannot have.
     """
-    known = {**RECIPES, **FIELD_RECIPES, **LM_RECIPES}
+    known: dict[str, Callable[[], Any]] = {**RECIPES, **FIELD_RECIPES, **LM_RECIPES}
     if name not in known:
         raise OptionError(unknown("recipe", name, known))
     return changed(known[name](), settings)

@@ -1,12 +1,13 @@
 """Recipes of tokenizers for small language models: a few dozen tokens a picture."""
 
 from collections.abc import Callable
+from typing import Any
 
 from smalti.models.fsq import FsqConfig
 from smalti.train.losses import PictureLoss
 from smalti.train.recipes.recipe import Optimization, Recipe
 
-BUDGET = {  # of every digits tokenizer: MNIST is learned soon
+BUDGET: dict[str, Any] = {  # of every digits tokenizer: MNIST is learned soon
     "steps": 600,
     "batch": 64,
     "side": 32,

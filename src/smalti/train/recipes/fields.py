@@ -31,7 +31,10 @@ class FieldRecipe(ABC):
 
     runner: ClassVar[str] = Recipe.runner
     extra: ClassVar[str] = Recipe.extra
-    learns_from: ClassVar[str] = "MNIST"
+
+    @property
+    def learns_from(self) -> str:
+        return "MNIST"
 
     name: str
     steps: int
@@ -120,7 +123,7 @@ class ResamplerRecipe(FieldRecipe):
         if self.learns_from == "MNIST":
             return DigitValidation(Digits(Path(data[0]), "test", self.model.frame, VALIDATED))
         shown = Pictures(validate_on or [BUNDLED_PICTURES], channels=3)
-        return Validation(shown, factor=1, black=-1.0)
+        return Validation(shown, factor=1)
 
     def step_module(self, model: Resampler, precision: Precision) -> ResamplerStep:
         return ResamplerStep(self, model, precision)

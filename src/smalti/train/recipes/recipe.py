@@ -125,8 +125,10 @@ class Recipe:
             return model.train()
         model = self.build()
         if self.frozen:
+            assert isinstance(model, StackedPatchAutoencoder)
             model.load_first(self.frozen)
         if self.linear_init:
+            assert isinstance(model, PatchAutoencoder | StackedPatchAutoencoder)
             linear_init(model, batches.patches(model.factor, black=self.black))
         return model.train()
 
@@ -188,7 +190,7 @@ class Recipe:
         return dict(_flat(self))
 
 
-def changed(recipe: Recipe, changes: Iterable[str]) -> Recipe:
+def changed(recipe: Any, changes: Iterable[str]) -> Any:
     """A recipe with fields set by `field=value` strings, such as `model.width=64`.
 
     Tuples are written with commas, switches as true or false.

@@ -1,6 +1,6 @@
 """What a step of training an autoencoder computes: pictures in [0, 1] to the loss."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 class AutoencoderStep(nn.Module):
     """Pictures in [0, 1] to the loss; one `forward`, as data-parallel training wants it."""
+
+    model: Any  # one of `Model`; of two stages where `latent_loss`
+    loss: Any  # of the recipe
 
     def __init__(self, recipe: "Recipe", model: Model, precision: Precision) -> None:
         super().__init__()

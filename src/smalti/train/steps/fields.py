@@ -68,7 +68,7 @@ class ResamplerStep(nn.Module):
             reading(xs, width, target.shape[3]),
         )
         loss = (y.float() - wanted.clamp(-1, 1)).square().mean()
-        return loss + recipe.rate * bits / (x.shape[2] * x.shape[3]) if recipe.rate else loss
+        return loss if bits is None else loss + recipe.rate * bits / (x.shape[2] * x.shape[3])
 
     def _standardised(self, z: Float[Tensor, "B h w c"]) -> tuple[Tensor, None]:
         """By this batch's mean and deviation, which the model's follow; with noise."""
@@ -95,6 +95,8 @@ class ResamplerStep(nn.Module):
 
 class DiffuserStep(nn.Module):
     """Latents of pictures at rows and columns of points, noised, and the velocity found there."""
+
+    autoencoder: Resampler  # no child: it is not trained
 
     def __init__(self, recipe: "DiffuserRecipe", model: Diffuser, precision: Precision) -> None:
         super().__init__()
