@@ -80,7 +80,7 @@ def load(resampler: str, diffuser: str) -> Models:
         raise OptionError(
             f"{diffuser} draws latents of {channels[1]} channels, {resampler} has {channels[0]}"
         )
-    return Models(*found, diffusion.sample, velocity_loss)
+    return Models(found[0], found[1], diffusion.sample, velocity_loss)
 
 
 KINDS = ("Resampler", "Diffuser")

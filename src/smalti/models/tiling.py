@@ -118,11 +118,13 @@ def _settled(
         fits = held is None or _bytes(chain, x) <= held
         if isinstance(layer, residual) and fits:
             x, chain = _computed(chain, x, tile), []
-            inner, deeper = _settled(layer.layers, x, residual, tile, held)
+            inner, deeper = _settled(
+                layer.get_submodule("layers").children(), x, residual, tile, held
+            )
             x = _computed(inner, deeper, tile).add_(x)
         elif isinstance(layer, residual):
             branch: list[nn.Module] = []
-            for part in layer.layers:
+            for part in layer.get_submodule("layers").children():
                 if isinstance(part, nn.GroupNorm):
                     part = _fixed(part, [*chain, *branch], x, tile)
                 branch.append(part)
