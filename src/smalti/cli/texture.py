@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from smalti.cli import machine, measured, show, streams
 from smalti.errors import OptionError
@@ -124,7 +124,7 @@ def texture(
             else:
                 pictures.append(streams.load(source, max_pixels=max_pixels))
         started = time.perf_counter()
-        kind = {
+        kind: dict[str, Any] = {
             "format": name,
             "srgb": True if srgb else False if linear else None,
             "normal": normal,

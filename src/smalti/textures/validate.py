@@ -127,7 +127,8 @@ def _of_descriptor(given: bytes, wanted: bytes, texture: Texture) -> list[Findin
 
 def _of_pairs(data: bytes) -> list[Finding]:
     """Section 3.11: lengths, zeros, order of keys."""
-    keys, at = [], 0
+    keys: list[bytes] = []
+    at = 0
     while at + 4 <= len(data):
         (length,) = struct.unpack_from("<I", data, at)
         pair = data[at + 4 : at + 4 + length]
