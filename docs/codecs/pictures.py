@@ -1,9 +1,13 @@
-"""Draws the picture of each codec's page: the original, what its file decodes to, and what is lost.
+"""Draws the picture of each codec's page (the original, what its file decodes to, what is lost), and
+runs the page's commands: what the last one prints is written into the page.
 
-python docs/codecs/pictures.py [NAME ...]      # docs/codecs/NAME.webp, and a line for its caption
+    python docs/codecs/pictures.py [NAME ...]      # and a line for the caption
 """
 
+import re
+import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +67,22 @@ def draw(example: Example, path: Path) -> str:
     return f"{example.setting}: {example.picture}, {bpp:.2f} bpp, {psnr(x, x_hat):.2f} dB"
 
 
+def print_again(page: Path) -> None:
+    """What the last of the page's commands prints, where the page shows it; no more lines than now."""
+    text = page.read_text()
+    found = re.search(r"```sh\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
+    assert found, page
+    with tempfile.TemporaryDirectory() as folder:
+        for path in BUNDLED_PICTURES.glob("*.png"):
+            (Path(folder) / path.name).write_bytes(path.read_bytes())
+        for line in found[1].splitlines():
+            words = line.partition("#")[0].split()
+            command = [sys.executable, "-m", *words]
+            done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    lines = done.stdout.splitlines()[: found[2].count("\n")]
+    page.write_text(text.replace(found[2], "".join(f"{line}\n" for line in lines)))
+
+
 def _part(picture: np.ndarray, example: Example, times: int = 1) -> np.ndarray:
     top, left, side = (times * number for number in example.part)
     return picture[top : top + side, left : left + side]
@@ -84,5 +104,7 @@ def _opaque(picture: np.ndarray) -> np.ndarray:
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or EXAMPLES:
-        line = draw(EXAMPLES[name], Path(__file__).with_name(f"{name}.webp"))
+        page = Path(__file__).with_name(f"{name}.md")
+        print_again(page)
+        line = draw(EXAMPLES[name], page.with_suffix(".webp"))
         sys.stdout.write(line + "\n")
