@@ -109,7 +109,7 @@ class Fit:
         self.weight = np.ones((1, 1, 1), np.float32) if weight is None else weight
         self.lmbda, self.seed, self.done, self.steps = lmbda, seed, 0, steps
         self.whole_from = steps - int(FINISH * steps)  # the step at which values become whole
-        self.rounds = ROUNDS
+        self.rounds: tuple[int, ...] = ROUNDS
         self.rounding_lmbda = 0.0  # of optimised rounding; 0: lmbda
         network.initialise(np.random.default_rng(seed))
         self.values = np.zeros(layout.count, np.float32)
@@ -210,10 +210,10 @@ class Fit:
 
     def slopes(
         self, seen: np.ndarray, goal: np.ndarray, weight: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Derivatives of the weighted sum of squared errors against a picture `C H W`.
 
-        By the flat values; and by the doubled features of the texels, `n H W`.
+        By the flat values; and by the doubled features of the texels, `n H W`, if there are any.
         """
         kept = self.image, self._weight
         self.image, self._weight = goal, None if np.all(weight == 1) else self._whole(weight)

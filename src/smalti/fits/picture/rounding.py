@@ -111,6 +111,7 @@ class _Work:
 
     def _parabola(self, grid: int, part: slice) -> dict[float, np.ndarray]:
         slope = self.fit.slopes(self.values, self.fit.image, self.fit.weight)[0][part]
+        assert self._bends is not None  # a grid of half resolution has them
         bend = _halved(_halved(self._bends[grid], self._taps, 0), self._taps, 1)
         rows, columns = self.layout.shapes[grid]
         bend = FEATURE**2 * bend[:rows, :columns].reshape(-1)
@@ -124,11 +125,12 @@ class _Work:
         """`n H W`: sums over channels of squared derivatives of colours by doubled features."""
         fit = self.fit
         picture = fit.canvas.render(self.values, fit.network).transpose(2, 0, 1)
-        bends = np.float32(0)
+        bends = np.zeros((), np.float32)
         for channel, weight in enumerate(np.broadcast_to(fit.weight, fit.image.shape)):
             goal = picture.copy()
             goal[channel] -= 0.5  # the derivative of its square is that of the colour
             by_doubled = fit.slopes(self.values, goal, np.ones((1, 1, 1), np.float32))[1]
+            assert by_doubled is not None  # only a picture without grids to double has none
             bends = bends + weight * np.square(by_doubled)
         return bends
 

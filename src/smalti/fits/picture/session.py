@@ -89,6 +89,7 @@ class Session:
         if self.target_bpp is not None:
             guess = 3e-4 * (self.target_bpp / 0.6) ** -2
         else:
+            assert self.target_psnr is not None
             guess = 2e-4 * 10 ** (1.7 * (39.5 - self.target_psnr) / 10)
         return max(min(guess, 4e-3), 1.5e-4)
 
