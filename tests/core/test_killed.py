@@ -52,10 +52,14 @@ def killed(words: list[str], folder: Path, after: float, number: int) -> bool:
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # what started the tests may have it ignored, as nohup does with SIGHUP
+        preexec_fn=lambda: (
+            signal.signal(number, signal.SIG_DFL) if number != signal.SIGKILL else None
+        ),
     )
     time.sleep(after)
     process.send_signal(number)
-    return process.wait() != 0
+    return process.wait(60) != 0
 
 
 @pytest.mark.parametrize("name", ["encode", "fit", "decode", "texture", "dds"])

@@ -1,6 +1,7 @@
 """`smalti list`: what there is, and what is not installed."""
 
 import sys
+import textwrap
 
 from smalti.cli import machine, tables
 
@@ -41,7 +42,7 @@ def list_(name: str | None = None, /) -> int:
         "smalti help NAME shows what can be set of a codec, and where a model's card is.\n",
     ]
     if missing := machine.extras()[1]:
-        written.append(f"{machine.not_installed(missing)}\n")
+        written.append(f"{textwrap.fill(machine.not_installed(missing), 80)}\n")
     sys.stdout.write("\n".join(written))
     return 0
 

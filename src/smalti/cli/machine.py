@@ -80,4 +80,4 @@ def extras() -> tuple[list[str], list[str]]:
 
 def not_installed(missing: list[str]) -> str:
     """One sentence on extras that are not here."""
-    return f"not installed: {', '.join(missing)}; pip install 'smalti[{','.join(missing)}]'"
+    return f"not installed: {', '.join(missing)}; pip install 'smalti[{missing[0]}]' and the like"
