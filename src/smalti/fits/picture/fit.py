@@ -108,7 +108,8 @@ class Fit:
         self.layout, self.network = layout, network
         self.weight = np.ones((1, 1, 1), np.float32) if weight is None else weight
         self.lmbda, self.seed, self.done, self.steps = lmbda, seed, 0, steps
-        self.whole_from = steps - int(FINISH * steps)  # the step at which values become whole
+        whole = min(max(int(FINISH * steps), 1), steps // 2)
+        self.whole_from = steps - whole  # the step at which values become whole
         self.rounds: tuple[int, ...] = ROUNDS
         self.rounding_lmbda = 0.0  # of optimised rounding; 0: lmbda
         network.initialise(np.random.default_rng(seed))
