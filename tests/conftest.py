@@ -55,7 +55,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 MEASURED = (
     *("test_api", "test_bc7", "test_codec", "test_conformance", "test_container", "test_entropy"),
     *("test_fitted", "test_gpu", "test_hash_texture", "test_latent_texture"),
-    *("test_neural_texture", "test_patch_codec", "test_quality", "test_resampler"),
+    *(
+        "test_neural_texture",
+        "test_patch_codec",
+        "test_quality",
+        "test_resampler",
+        "test_strangers",
+    ),
+    *("test_fit_command", "test_told", "test_unpack_arrays"),
 )
 
 
